@@ -1,0 +1,164 @@
+//! The ladder of floors: a file of `src/` uses only lower floors, or its own folder. `src/lib.rs` shows the table.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+const FLOORS: &[(&str, u8)] = &[
+    ("sync", 0),
+    ("camera", 1),
+    ("capture", 2),
+    ("shm", 2),
+    ("backend", 3),
+    ("os", 3),
+    ("video", 4),
+    ("memory", 4),
+    ("libcamerasrc", 5),
+    ("shmsink", 5),
+];
+const GSTREAMER_FROM: u8 = 4;
+const GSTREAMER: &[&str] = &["gst", "gst_base", "gst_video", "gst_allocators", "glib"];
+const UNSAFE_ROOMS: &[&str] = &["backend/libcamera", "os", "memory"];
+
+fn floor_of(room: &str) -> Option<u8> {
+    FLOORS
+        .iter()
+        .find(|(name, _)| *name == room)
+        .map(|(_, floor)| *floor)
+}
+
+fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The code of a line, without its comment. Good enough for paths, which no string of ours contains.
+fn code(line: &str) -> &str {
+    line.split("//").next().unwrap_or_default()
+}
+
+/// Every path of `text` that starts with `root::`, as its next segment.
+fn next_segments<'a>(text: &'a str, root: &str) -> Vec<&'a str> {
+    let pattern = format!("{root}::");
+    text.match_indices(&pattern)
+        .filter(|(at, _)| {
+            !text[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':')
+        })
+        .map(|(at, _)| {
+            let rest = &text[at + pattern.len()..];
+            let end = rest
+                .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+                .unwrap_or(rest.len());
+            &rest[..end]
+        })
+        .collect()
+}
+
+/// What is wrong with one file, a line for each.
+fn faults(file: &str, text: &str) -> Vec<String> {
+    let room = file.split('/').next().unwrap().trim_end_matches(".rs");
+    let mut faults = Vec::new();
+    if room == "lib" {
+        return faults;
+    }
+    let Some(floor) = floor_of(room) else {
+        return vec![format!("{file}: `{room}` is on no floor of the table")];
+    };
+    for (index, line) in text.lines().enumerate() {
+        let line_number = index + 1;
+        let code = code(line);
+        for used in next_segments(code, "crate") {
+            match floor_of(used) {
+                Some(other) if other < floor || used == room => (),
+                Some(other) => faults.push(format!(
+                    "{file}:{line_number}: floor {floor} uses `{used}` of floor {other}"
+                )),
+                None => faults.push(format!(
+                    "{file}:{line_number}: `crate::{used}` names no room; one use per line keeps the floors readable"
+                )),
+            }
+        }
+        if floor < GSTREAMER_FROM {
+            for name in GSTREAMER {
+                if !next_segments(code, name).is_empty() {
+                    faults.push(format!("{file}:{line_number}: `{name}` on floor {floor}"));
+                }
+            }
+        }
+        let names_threads = next_segments(code, "std").contains(&"sync")
+            || !next_segments(code, "parking_lot").is_empty()
+            || !next_segments(code, "loom").is_empty();
+        if names_threads && file != "sync.rs" {
+            faults.push(format!(
+                "{file}:{line_number}: only sync.rs names std::sync, parking_lot or loom"
+            ));
+        }
+        if code.contains("unsafe {") && !UNSAFE_ROOMS.iter().any(|room| file.starts_with(room)) {
+            faults.push(format!(
+                "{file}:{line_number}: unsafe outside {UNSAFE_ROOMS:?}"
+            ));
+        }
+    }
+    if text.lines().count() > 600 {
+        faults.push(format!(
+            "{file}: {} lines; 600 is the limit",
+            text.lines().count()
+        ));
+    }
+    faults
+}
+
+#[test]
+fn no_file_uses_a_higher_floor() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&src, &mut files);
+    assert!(
+        files.len() >= FLOORS.len(),
+        "only {} files found",
+        files.len()
+    );
+    let faults: Vec<String> = files
+        .iter()
+        .flat_map(|path| {
+            let name = path.strip_prefix(&src).unwrap().to_str().unwrap();
+            faults(name, &fs::read_to_string(path).unwrap())
+        })
+        .collect();
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn the_checker_sees_each_kind_of_fault() {
+    for (file, text) in [
+        ("capture/driver.rs", "use crate::backend::Camera;"),
+        ("camera/mod.rs", "use crate::shm::wire;"),
+        ("capture/driver.rs", "use crate::shm::wire;"),
+        ("os/socket.rs", "let clock = gst::SystemClock::obtain();"),
+        ("video/caps.rs", "use std::sync::Mutex;"),
+        ("shmsink/imp.rs", "unsafe { libc::close(3) };"),
+        ("attic/mod.rs", ""),
+    ] {
+        assert_eq!(faults(file, text).len(), 1, "{file}: {text}");
+    }
+    for (file, text) in [
+        ("libcamerasrc/imp.rs", "use crate::capture::driver::Driver;"),
+        (
+            "shm/server.rs",
+            "use crate::shm::wire; // crate::shmsink::x in a comment",
+        ),
+        (
+            "memory/pool.rs",
+            "unsafe { gst::ffi::gst_mini_object_ref(object) };",
+        ),
+    ] {
+        assert_eq!(faults(file, text), Vec::<String>::new());
+    }
+}
