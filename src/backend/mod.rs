@@ -1,1 +1,4 @@
-//! backend
+//! Where cameras come from.
+
+#[cfg(feature = "libcamera")]
+pub mod libcamera;

@@ -1,1 +1,6 @@
-//! capture
+//! How frames go round: camera, outbox, downstream, camera. Pure: no I/O, no GStreamer, time is an argument.
+
+pub mod clock_map;
+pub mod driver;
+pub mod loop_state;
+pub mod task_gate;

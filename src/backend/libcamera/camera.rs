@@ -1,0 +1,175 @@
+//! A camera: as a handle, and as ours.
+
+use super::{
+    configuration::Configuration,
+    controls::{self, StartControls},
+    manager::CameraManager,
+    signals::Signals,
+};
+use crate::camera::{CameraError, StreamRole};
+use crate::sync::{Arc, Mutex};
+use libcamera_sys as sys;
+use std::{ffi::CStr, io, ptr::NonNull};
+
+/// A camera that is known, not yet ours. It keeps the manager.
+#[derive(Debug)]
+pub struct Camera {
+    raw: NonNull<sys::libcamera_camera_t>,
+    manager: CameraManager,
+}
+
+// SAFETY: `raw` is a shared pointer of our own to an object that libcamera lets any thread use, apart from the calls that `Acquired` serialises.
+unsafe impl Send for Camera {}
+// SAFETY: as above.
+unsafe impl Sync for Camera {}
+
+impl Camera {
+    /// `raw` becomes this handle's own; it came from `manager`.
+    pub(super) fn new(raw: NonNull<sys::libcamera_camera_t>, manager: CameraManager) -> Self {
+        Self { raw, manager }
+    }
+
+    pub fn id(&self) -> String {
+        // SAFETY: the id lives as long as the camera.
+        unsafe { CStr::from_ptr(sys::libcamera_camera_id(self.raw.as_ptr())) }
+            .to_string_lossy()
+            .into_owned()
+    }
+
+    pub fn model(&self) -> Option<String> {
+        // SAFETY: the properties live as long as the camera.
+        unsafe {
+            controls::string(
+                sys::libcamera_camera_properties(self.raw.as_ptr()),
+                sys::MODEL,
+            )
+        }
+    }
+
+    pub fn acquire(self) -> Result<Arc<Acquired>, CameraError> {
+        let id = self.id();
+        // SAFETY: acquire may be called from any thread.
+        match unsafe { sys::libcamera_camera_acquire(self.raw.as_ptr()) } {
+            0 => Ok(Arc::new(Acquired {
+                camera: self,
+                id,
+                running: Mutex::new(None),
+            })),
+            error if -error == libc::EBUSY => Err(CameraError::Busy { camera: id }),
+            error if -error == libc::ENODEV => Err(CameraError::Gone { camera: id }),
+            error => Err(CameraError::Call {
+                camera: id,
+                call: "acquire",
+                reason: io::Error::from_raw_os_error(-error),
+            }),
+        }
+    }
+}
+
+impl Drop for Camera {
+    fn drop(&mut self) {
+        // SAFETY: the handle is ours, and the manager (a field, dropped after this) still lives.
+        unsafe { sys::libcamera_camera_destroy(self.raw.as_ptr()) };
+        let _ = &self.manager;
+    }
+}
+
+/// A camera that is ours until the last handle goes.
+pub struct Acquired {
+    camera: Camera,
+    id: String,
+    /// The connected signals while the camera streams. The lock serialises configure, start and stop, which libcamera does not. Callbacks never take it.
+    running: Mutex<Option<Signals>>,
+}
+
+impl std::fmt::Debug for Acquired {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Acquired").field("id", &self.id).finish()
+    }
+}
+
+impl Acquired {
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn raw(&self) -> *mut sys::libcamera_camera_t {
+        self.camera.raw.as_ptr()
+    }
+
+    /// `None` when the camera has no stream for the role.
+    pub fn generate_configuration(&self, role: StreamRole) -> Option<Configuration> {
+        Configuration::generate(self.raw(), role)
+    }
+
+    pub fn configure(&self, configuration: &mut Configuration) -> Result<(), CameraError> {
+        let _serialised = self.running.lock();
+        // SAFETY: both objects live; the lock serialises the call.
+        let result = unsafe { sys::libcamera_camera_configure(self.raw(), configuration.raw()) };
+        self.check("configure", result)
+    }
+
+    pub fn frame_durations(&self) -> Option<(u64, u64)> {
+        // SAFETY: the controls live as long as the camera.
+        unsafe {
+            controls::limits(
+                sys::libcamera_camera_controls(self.raw()),
+                sys::FRAME_DURATION_LIMITS,
+            )
+        }
+    }
+
+    /// Starts the camera; `signals` makes the connections, which live until [`Self::stop`].
+    pub fn start(
+        &self,
+        frame_duration: Option<u64>,
+        connect: impl FnOnce() -> Signals,
+    ) -> Result<(), CameraError> {
+        let mut running = self.running.lock();
+        let signals = connect();
+        // SAFETY: the control map lives as long as the camera.
+        let controls = frame_duration.and_then(|duration| unsafe {
+            StartControls::frame_duration(sys::libcamera_camera_controls(self.raw()), duration)
+        });
+        let list = controls
+            .as_ref()
+            .map_or(std::ptr::null(), StartControls::raw);
+        // SAFETY: the list is null or lives for the call; the lock serialises the call.
+        let result = unsafe { sys::libcamera_camera_start(self.raw(), list) };
+        self.check("start", result)?;
+        *running = Some(signals);
+        Ok(())
+    }
+
+    /// Returns when every request has been signalled. The signals are disconnected after that, so no callback runs later.
+    pub fn stop(&self) {
+        let mut running = self.running.lock();
+        if let Some(signals) = running.take() {
+            // SAFETY: the lock serialises the call. Its result says only that a camera that is gone was not running any more.
+            unsafe { sys::libcamera_camera_stop(self.raw()) };
+            drop(signals);
+        }
+    }
+
+    pub(super) fn check(&self, call: &'static str, result: i32) -> Result<(), CameraError> {
+        match result {
+            0 => Ok(()),
+            error if -error == libc::ENODEV => Err(CameraError::Gone {
+                camera: self.id.clone(),
+            }),
+            error => Err(CameraError::Call {
+                camera: self.id.clone(),
+                call,
+                reason: io::Error::from_raw_os_error(error.abs()),
+            }),
+        }
+    }
+}
+
+impl Drop for Acquired {
+    fn drop(&mut self) {
+        self.stop();
+        // SAFETY: requests and frame buffers hold this object, so none is left; the camera is stopped.
+        unsafe { sys::libcamera_camera_release(self.raw()) };
+    }
+}

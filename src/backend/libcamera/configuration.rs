@@ -1,0 +1,199 @@
+//! The configuration of one stream, as generated, changed, validated.
+
+use crate::camera::{
+    ColorSpace, PixelFormat, Size, SizeRange, StreamConfig, StreamFormat, StreamRole,
+    format::{Encoding, Primaries, Range, Transfer},
+};
+use libcamera_sys as sys;
+use std::ptr::NonNull;
+
+#[derive(Debug)]
+pub enum Validity {
+    Valid,
+    Adjusted,
+    Invalid,
+}
+
+/// A camera configuration with exactly one stream.
+#[derive(Debug)]
+pub struct Configuration {
+    raw: NonNull<sys::libcamera_camera_configuration_t>,
+}
+
+// SAFETY: a plain value that no other thread has.
+unsafe impl Send for Configuration {}
+
+impl Configuration {
+    pub(super) fn generate(camera: *mut sys::libcamera_camera_t, role: StreamRole) -> Option<Self> {
+        let roles = [match role {
+            StreamRole::Raw => sys::libcamera_stream_role::LIBCAMERA_STREAM_ROLE_RAW,
+            StreamRole::StillCapture => {
+                sys::libcamera_stream_role::LIBCAMERA_STREAM_ROLE_STILL_CAPTURE
+            }
+            StreamRole::VideoRecording => {
+                sys::libcamera_stream_role::LIBCAMERA_STREAM_ROLE_VIDEO_RECORDING
+            }
+            StreamRole::ViewFinder => sys::libcamera_stream_role::LIBCAMERA_STREAM_ROLE_VIEW_FINDER,
+        }];
+        // SAFETY: the camera lives; the result is null or ours.
+        let raw = unsafe {
+            sys::libcamera_camera_generate_configuration(camera, roles.as_ptr(), roles.len())
+        };
+        let configuration = Self {
+            raw: NonNull::new(raw)?,
+        };
+        // SAFETY: the configuration is ours.
+        let size = unsafe { sys::libcamera_camera_configuration_size(configuration.raw.as_ptr()) };
+        (size == roles.len()).then_some(configuration)
+    }
+
+    pub(super) fn raw(&mut self) -> *mut sys::libcamera_camera_configuration_t {
+        self.raw.as_ptr()
+    }
+
+    fn stream_configuration(&self) -> NonNull<sys::libcamera_stream_configuration_t> {
+        // SAFETY: `generate` has made sure that there is a stream 0; the address is an element of the configuration's vector, which does not change.
+        unsafe {
+            NonNull::new_unchecked(sys::libcamera_camera_configuration_at(self.raw.as_ptr(), 0))
+        }
+    }
+
+    /// The stream that `configure` has chosen. It belongs to the camera.
+    pub(super) fn stream(&self) -> *mut sys::libcamera_stream_t {
+        // SAFETY: the stream configuration lives.
+        unsafe { sys::libcamera_stream_configuration_stream(self.stream_configuration().as_ptr()) }
+    }
+
+    pub fn get(&self) -> StreamConfig {
+        // SAFETY: the stream configuration lives, and the fields' offsets are asserted by libcamera-sys.
+        unsafe {
+            let raw = self.stream_configuration();
+            let fields = raw.as_ref();
+            StreamConfig {
+                format: pixel_format(&fields.pixel_format),
+                size: size(&fields.size),
+                stride: fields.stride,
+                frame_size: fields.frame_size,
+                buffer_count: fields.buffer_count,
+                color_space: sys::libcamera_stream_configuration_has_color_space(raw.as_ptr())
+                    .then(|| sys::libcamera_stream_configuration_get_color_space(raw.as_ptr()))
+                    .and_then(|raw| color_space(&raw)),
+            }
+        }
+    }
+
+    pub fn set(&mut self, wanted: &StreamConfig) {
+        // SAFETY: as in `get`.
+        let fields = unsafe { self.stream_configuration().as_mut() };
+        fields.pixel_format.fourcc = wanted.format.fourcc;
+        fields.pixel_format.modifier = wanted.format.modifier;
+        fields.size.width = wanted.size.width;
+        fields.size.height = wanted.size.height;
+        fields.stride = wanted.stride;
+        if wanted.buffer_count > 0 {
+            fields.buffer_count = wanted.buffer_count;
+        }
+    }
+
+    pub fn validate(&mut self) -> Validity {
+        use sys::libcamera_camera_configuration_status as status;
+        // SAFETY: the configuration is ours.
+        match unsafe { sys::libcamera_camera_configuration_validate(self.raw.as_ptr()) } {
+            status::LIBCAMERA_CAMERA_CONFIGURATION_STATUS_VALID => Validity::Valid,
+            status::LIBCAMERA_CAMERA_CONFIGURATION_STATUS_ADJUSTED => Validity::Adjusted,
+            _ => Validity::Invalid,
+        }
+    }
+
+    /// All that the stream offers. libcamera keeps formats sorted by number; the one that it chose by itself comes first here.
+    pub fn formats(&self) -> Vec<StreamFormat> {
+        let chosen = self.get().format;
+        // SAFETY: the formats live as long as the configuration; the lists are ours to destroy.
+        let mut formats: Vec<StreamFormat> = unsafe {
+            let formats =
+                sys::libcamera_stream_configuration_formats(self.stream_configuration().as_ptr());
+            let list = sys::libcamera_stream_formats_pixel_formats(formats);
+            let found = (0..sys::libcamera_pixel_formats_size(list))
+                .map(|index| {
+                    let format = sys::libcamera_pixel_formats_get(list, index);
+                    let sizes = sys::libcamera_stream_formats_sizes(formats, &format);
+                    let found = StreamFormat {
+                        format: pixel_format(&format),
+                        sizes: (0..sys::libcamera_sizes_size(sizes))
+                            .map(|index| size(&*sys::libcamera_sizes_at(sizes, index)))
+                            .collect(),
+                        range: size_range(&sys::libcamera_stream_formats_range(formats, &format)),
+                    };
+                    sys::libcamera_sizes_destroy(sizes);
+                    found
+                })
+                .collect();
+            sys::libcamera_pixel_formats_destroy(list);
+            found
+        };
+        formats.sort_by_key(|offered| offered.format != chosen);
+        formats
+    }
+}
+
+impl Drop for Configuration {
+    fn drop(&mut self) {
+        // SAFETY: the configuration is ours.
+        unsafe { sys::libcamera_camera_configuration_destroy(self.raw.as_ptr()) };
+    }
+}
+
+fn pixel_format(raw: &sys::libcamera_pixel_format_t) -> PixelFormat {
+    PixelFormat {
+        fourcc: raw.fourcc,
+        modifier: raw.modifier,
+    }
+}
+
+fn size(raw: &sys::libcamera_size_t) -> Size {
+    Size::new(raw.width, raw.height)
+}
+
+/// A range without steps is libcamera's way to say that only the listed sizes are known.
+fn size_range(raw: &sys::libcamera_size_range_t) -> Option<SizeRange> {
+    (raw.hStep > 0 && raw.vStep > 0).then(|| SizeRange {
+        min: size(&raw.min),
+        max: size(&raw.max),
+        step: Size::new(raw.hStep, raw.vStep),
+    })
+}
+
+fn color_space(raw: &sys::libcamera_color_space_t) -> Option<ColorSpace> {
+    use sys::{
+        libcamera_color_space_primaries as primaries, libcamera_color_space_range as range,
+        libcamera_color_space_transfer_function as transfer,
+        libcamera_color_space_ycbcr_encoding as encoding,
+    };
+    Some(ColorSpace {
+        primaries: match raw.primaries {
+            primaries::LIBCAMERA_COLOR_SPACE_PRIMARIES_RAW => Primaries::Raw,
+            primaries::LIBCAMERA_COLOR_SPACE_PRIMARIES_SMPTE170M => Primaries::Smpte170m,
+            primaries::LIBCAMERA_COLOR_SPACE_PRIMARIES_REC709 => Primaries::Rec709,
+            primaries::LIBCAMERA_COLOR_SPACE_PRIMARIES_REC2020 => Primaries::Rec2020,
+            _ => return None,
+        },
+        transfer: match raw.transfer_function {
+            transfer::LIBCAMERA_COLOR_SPACE_TRANSFER_FUNCTION_LINEAR => Transfer::Linear,
+            transfer::LIBCAMERA_COLOR_SPACE_TRANSFER_FUNCTION_SRGB => Transfer::Srgb,
+            transfer::LIBCAMERA_COLOR_SPACE_TRANSFER_FUNCTION_REC709 => Transfer::Rec709,
+            _ => return None,
+        },
+        encoding: match raw.ycbcr_encoding {
+            encoding::LIBCAMERA_COLOR_SPACE_YCBCR_ENCODING_NONE => Encoding::None,
+            encoding::LIBCAMERA_COLOR_SPACE_YCBCR_ENCODING_REC601 => Encoding::Rec601,
+            encoding::LIBCAMERA_COLOR_SPACE_YCBCR_ENCODING_REC709 => Encoding::Rec709,
+            encoding::LIBCAMERA_COLOR_SPACE_YCBCR_ENCODING_REC2020 => Encoding::Rec2020,
+            _ => return None,
+        },
+        range: match raw.range {
+            range::LIBCAMERA_COLOR_SPACE_RANGE_FULL => Range::Full,
+            range::LIBCAMERA_COLOR_SPACE_RANGE_LIMITED => Range::Limited,
+            _ => return None,
+        },
+    })
+}

@@ -1,0 +1,107 @@
+//! The requests of a camera that streams.
+
+use super::{camera::Acquired, frame_buffer::FrameBuffers};
+use crate::camera::{CameraError, FrameId, RequestId, RequestQueue};
+use crate::sync::Arc;
+use libcamera_sys as sys;
+use std::{io, ptr::NonNull};
+
+struct Request {
+    raw: NonNull<sys::libcamera_request_t>,
+    used: bool,
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        // SAFETY: the request is ours, and its owner has stopped the camera (`Requests::drop`).
+        unsafe { sys::libcamera_request_destroy(self.raw.as_ptr()) };
+    }
+}
+
+/// Requests, their frame buffers and their camera, to be dropped in that order.
+pub struct Requests {
+    requests: Vec<Request>,
+    stream: *mut sys::libcamera_stream_t,
+    buffers: Arc<FrameBuffers>,
+    camera: Arc<Acquired>,
+}
+
+// SAFETY: the requests are used by whoever owns this, one thread at a time; the stream belongs to the camera.
+unsafe impl Send for Requests {}
+
+impl Requests {
+    pub(super) fn new(
+        camera: &Arc<Acquired>,
+        stream: *mut sys::libcamera_stream_t,
+        buffers: &Arc<FrameBuffers>,
+        count: u32,
+    ) -> Result<Self, CameraError> {
+        let mut set = Self {
+            requests: Vec::new(),
+            stream,
+            buffers: buffers.clone(),
+            camera: camera.clone(),
+        };
+        for cookie in 0..u64::from(count) {
+            // SAFETY: the camera lives and is configured; the cookie is what completions report.
+            let raw = unsafe { sys::libcamera_camera_create_request(camera.raw(), cookie) };
+            let raw = NonNull::new(raw).ok_or_else(|| CameraError::Call {
+                camera: camera.id().to_owned(),
+                call: "create a request",
+                reason: io::Error::from_raw_os_error(libc::ENODEV),
+            })?;
+            set.requests.push(Request { raw, used: false });
+        }
+        Ok(set)
+    }
+}
+
+impl RequestQueue for Requests {
+    fn queue(
+        &mut self,
+        request: RequestId,
+        frame: FrameId,
+        same_frame: bool,
+    ) -> Result<(), CameraError> {
+        use sys::libcamera_request_reuse_flag as reuse;
+        let invalid = || {
+            self.camera
+                .check("queue an unknown request or frame", -libc::EINVAL)
+        };
+        let Some(buffer) = self.buffers.get(frame) else {
+            return invalid();
+        };
+        let Some(request) = self.requests.get_mut(request.0 as usize) else {
+            return invalid();
+        };
+        let raw = request.raw.as_ptr();
+        // SAFETY: the request rests with us (its owner's driver says so); buffer, stream and camera live.
+        unsafe {
+            if request.used {
+                // Keeping the buffers leaves the request's buffer map alone, which some pipeline handlers still walk after the completion.
+                sys::libcamera_request_reuse(
+                    raw,
+                    if same_frame {
+                        reuse::LIBCAMERA_REQUEST_REUSE_FLAG_REUSE_BUFFERS
+                    } else {
+                        reuse::LIBCAMERA_REQUEST_REUSE_FLAG_DEFAULT
+                    },
+                );
+            }
+            if !(request.used && same_frame) {
+                let result = sys::libcamera_request_add_buffer(raw, self.stream, buffer);
+                self.camera.check("give a request its frame", result)?;
+            }
+            request.used = true;
+            let result = sys::libcamera_camera_queue_request(self.camera.raw(), raw);
+            self.camera.check("queue a request", result)
+        }
+    }
+}
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        // A request that the camera still has must not be destroyed.
+        self.camera.stop();
+    }
+}

@@ -1,0 +1,155 @@
+//! The camera's signals, connected while it streams.
+
+use super::{camera::Acquired, controls};
+use crate::camera::{CameraEvents, Completion, CompletionStatus, FrameId, FrameStatus, RequestId};
+use crate::sync::Arc;
+use libcamera_sys as sys;
+use std::{
+    ffi::c_void,
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr::NonNull,
+};
+
+/// What the callbacks need. It owns no handle of this layer: dropping one in libcamera's thread could wait for that very thread.
+struct Receiver {
+    events: Arc<dyn CameraEvents>,
+    stream: *mut sys::libcamera_stream_t,
+    /// Whether frames differ in size, so that the bytes used are worth asking for (libcamera's C API allocates for the answer).
+    compressed: bool,
+}
+
+/// Both signals, connected. To be dropped after `stop()`: until then callbacks may run.
+#[derive(Debug)]
+pub struct Signals {
+    camera: *mut sys::libcamera_camera_t,
+    completed: *mut sys::libcamera_callback_handle_t,
+    disconnected: *mut sys::libcamera_callback_handle_t,
+    receiver: NonNull<Receiver>,
+}
+
+// SAFETY: the handles are only used to disconnect, by whoever holds them.
+unsafe impl Send for Signals {}
+
+impl Signals {
+    pub(super) fn connect(
+        camera: &Acquired,
+        stream: *mut sys::libcamera_stream_t,
+        compressed: bool,
+        events: Arc<dyn CameraEvents>,
+    ) -> Self {
+        let receiver = Box::new(Receiver {
+            events,
+            stream,
+            compressed,
+        });
+        let receiver = NonNull::from(Box::leak(receiver));
+        let data = receiver.as_ptr().cast::<c_void>();
+        let camera = camera.raw();
+        // SAFETY: the receiver lives until `drop` has disconnected both.
+        unsafe {
+            Self {
+                camera,
+                completed: sys::libcamera_camera_request_completed_connect(
+                    camera,
+                    Some(completed),
+                    data,
+                ),
+                disconnected: sys::libcamera_camera_disconnected_connect(
+                    camera,
+                    Some(disconnected),
+                    data,
+                ),
+                receiver,
+            }
+        }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        // SAFETY: the camera's owner drops this while it still has the camera, and after it was stopped.
+        unsafe {
+            sys::libcamera_camera_request_completed_disconnect(self.camera, self.completed);
+            sys::libcamera_camera_disconnected_disconnect(self.camera, self.disconnected);
+            drop(Box::from_raw(self.receiver.as_ptr()));
+        }
+    }
+}
+
+/// Runs in libcamera's thread, under a frame of C++ that no panic may cross. After one the camera counts as gone, so that nobody waits for it.
+fn guarded(receiver: &Receiver, body: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(body)).is_err() {
+        let _ = catch_unwind(AssertUnwindSafe(|| receiver.events.disconnected()));
+    }
+}
+
+unsafe extern "C" fn disconnected(data: *mut c_void) {
+    // SAFETY: `data` is the receiver, which outlives the connection.
+    let receiver = unsafe { &*data.cast::<Receiver>() };
+    guarded(receiver, || receiver.events.disconnected());
+}
+
+unsafe extern "C" fn completed(data: *mut c_void, request: *mut sys::libcamera_request_t) {
+    // SAFETY: `data` is the receiver, which outlives the connection; the request lives, and is ours to look at until it is queued again.
+    let receiver = unsafe { &*data.cast::<Receiver>() };
+    guarded(receiver, || {
+        // SAFETY: as above.
+        let completion = unsafe { completion(receiver, request) };
+        if let Some(completion) = completion {
+            receiver.events.completed(completion);
+        }
+    });
+}
+
+/// # Safety
+/// `request` has completed and was not queued again.
+unsafe fn completion(
+    receiver: &Receiver,
+    request: *mut sys::libcamera_request_t,
+) -> Option<Completion> {
+    use sys::{libcamera_frame_metadata_status as frame, libcamera_request_status as status};
+    // SAFETY: as promised; the buffer and its metadata live as long as the request holds the buffer.
+    unsafe {
+        let buffer = sys::libcamera_request_find_buffer(request, receiver.stream);
+        if buffer.is_null() {
+            return None;
+        }
+        let metadata = sys::libcamera_framebuffer_metadata(buffer);
+        let sensor_timestamp = controls::integer(
+            sys::libcamera_request_metadata(request),
+            sys::SENSOR_TIMESTAMP,
+        )
+        .and_then(|timestamp| u64::try_from(timestamp).ok())
+        .or_else(|| Some(sys::libcamera_frame_metadata_timestamp(metadata)))
+        .filter(|timestamp| *timestamp > 0);
+        Some(Completion {
+            request: RequestId(sys::libcamera_request_cookie(request) as u32),
+            status: match sys::libcamera_request_status(request) {
+                status::LIBCAMERA_REQUEST_STATUS_COMPLETE => CompletionStatus::Complete,
+                _ => CompletionStatus::Cancelled,
+            },
+            frame: FrameId(sys::libcamera_framebuffer_cookie(buffer) as u32),
+            frame_status: match sys::libcamera_frame_metadata_status(metadata) {
+                frame::LIBCAMERA_FRAME_METADATA_STATUS_ERROR => FrameStatus::Error,
+                frame::LIBCAMERA_FRAME_METADATA_STATUS_CANCELLED => FrameStatus::Cancelled,
+                _ => FrameStatus::Success,
+            },
+            sequence: sys::libcamera_frame_metadata_sequence(metadata),
+            sensor_timestamp,
+            bytes_used: receiver.compressed.then(|| bytes_used(metadata)).flatten(),
+        })
+    }
+}
+
+/// # Safety
+/// `metadata` lives.
+unsafe fn bytes_used(metadata: *const sys::libcamera_frame_metadata_t) -> Option<u32> {
+    // SAFETY: as promised; the list is ours to destroy.
+    unsafe {
+        let planes = sys::libcamera_frame_metadata_planes(metadata.cast_mut());
+        let used = (sys::libcamera_frame_metadata_planes_size(planes) > 0)
+            .then(|| (*sys::libcamera_frame_metadata_planes_at(planes, 0)).bytes_used);
+        sys::libcamera_frame_metadata_planes_destroy(planes);
+        used
+    }
+}

@@ -1,0 +1,79 @@
+//! The traits that a backend implements.
+
+use super::{
+    error::CameraError,
+    format::{StreamConfig, StreamFormat, StreamRole},
+    frame::{Completion, FrameId, FrameLayout, RequestId},
+};
+use crate::sync::Arc;
+use std::fmt;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CameraInfo {
+    /// Unique and stable; what `camera-name` takes.
+    pub id: String,
+    pub model: Option<String>,
+}
+
+/// A source of cameras.
+pub trait CameraSystem: fmt::Debug + Send + Sync {
+    /// The cameras that are here now, the default one first.
+    fn cameras(&self) -> Result<Vec<CameraInfo>, CameraError>;
+    /// Takes a camera for this process alone.
+    fn acquire(&self, id: &str) -> Result<Box<dyn CameraDevice>, CameraError>;
+}
+
+/// A camera that is ours. Dropping it stops it and gives it back.
+///
+/// Streaming goes: `configure`, then `export_frames` or `import_frames`, then `start`.
+pub trait CameraDevice: fmt::Debug + Send {
+    fn id(&self) -> &str;
+    /// What the camera would choose for a role by itself, and all that it offers for it, in the camera's own order.
+    fn offer(&self, role: StreamRole) -> Result<(StreamConfig, Vec<StreamFormat>), CameraError>;
+    /// Shortest and longest frame duration in microseconds, where the camera can say.
+    fn frame_durations(&self) -> Option<(u64, u64)>;
+    /// What the camera would make of `wanted`. Changes nothing.
+    fn validate(
+        &self,
+        role: StreamRole,
+        wanted: &StreamConfig,
+    ) -> Result<StreamConfig, CameraError>;
+    fn configure(
+        &mut self,
+        role: StreamRole,
+        wanted: &StreamConfig,
+    ) -> Result<StreamConfig, CameraError>;
+    /// Frames of the camera's own making, as it can share them.
+    fn export_frames(&mut self) -> Result<Vec<FrameLayout>, CameraError>;
+    /// Frames of ours that the camera is to fill.
+    fn import_frames(&mut self, frames: &[FrameLayout]) -> Result<(), CameraError>;
+    /// Starts the camera with `requests` empty requests. The frame duration (in microseconds) is held exactly where the camera can.
+    fn start(
+        &mut self,
+        requests: u32,
+        frame_duration: Option<u64>,
+        events: Arc<dyn CameraEvents>,
+    ) -> Result<Streaming, CameraError>;
+    /// Returns when every request has been given back through the events. Harmless when the camera does not stream.
+    fn stop(&mut self);
+}
+
+/// A camera that streams takes requests here. The capture task owns it; it is dropped after [`CameraDevice::stop`].
+pub type Streaming = Box<dyn RequestQueue>;
+
+pub trait RequestQueue: Send {
+    /// Queues a request that rests. `same_frame` says that it carries the frame of its last round still, and is to keep it.
+    fn queue(
+        &mut self,
+        request: RequestId,
+        frame: FrameId,
+        same_frame: bool,
+    ) -> Result<(), CameraError>;
+}
+
+/// What a camera tells, from a thread of its own, which must not be kept waiting.
+pub trait CameraEvents: Send + Sync {
+    fn completed(&self, completion: Completion);
+    /// The camera is gone; requests that it holds may never complete.
+    fn disconnected(&self);
+}

@@ -1,0 +1,66 @@
+//! What can go wrong with a camera, in the words of the person in front of it.
+
+use super::format::{PixelFormat, Size};
+
+#[derive(Debug, thiserror::Error)]
+pub enum CameraError {
+    /// There is a camera, but not this one.
+    #[error("there is no camera named '{wanted}'; the cameras here are: {}", list(.known))]
+    Unknown { wanted: String, known: Vec<String> },
+    #[error(
+        "no camera was found; check that one is plugged in, that this user may open /dev/media* and /dev/video* (group 'video'), \
+         and what `cam -l` lists"
+    )]
+    NoCamera,
+    #[error(
+        "camera '{camera}' is in use by another program or element; stop that one first (`fuser /dev/media* /dev/video*` names it)"
+    )]
+    Busy { camera: String },
+    #[error(
+        "camera '{camera}' is gone (unplugged, or its driver has failed); plug it in and start again"
+    )]
+    Gone { camera: String },
+    /// libcamera allows one camera manager in a process, and aborts on a second one.
+    #[error(
+        "another component of this process already uses libcamera (upstream's libcamerasrc or its device provider?); libcamera allows \
+         one user in a process. Run it in a process of its own, or keep it away with GST_PLUGIN_FEATURE_RANK=libcameraprovider:NONE"
+    )]
+    ForeignManager,
+    #[error("camera '{camera}' offers no stream for {role}; choose another stream role")]
+    NoStream { camera: String, role: String },
+    #[error("camera '{camera}' cannot deliver {format} at {size}{}", alternatives(.sizes))]
+    SizeAdjusted {
+        camera: String,
+        format: PixelFormat,
+        size: Size,
+        sizes: Vec<Size>,
+    },
+    /// A frame cannot be exported: no allocator for shareable memory on this machine.
+    #[error(
+        "camera '{camera}' cannot allocate frames ({reason}); it needs one of /dev/dma_heap/linux,cma, /dev/dma_heap/reserved, \
+         /dev/dma_heap/system or /dev/udmabuf, readable and writable by this user"
+    )]
+    Allocation { camera: String, reason: String },
+    #[error("camera '{camera}': {call} failed: {reason}")]
+    Call {
+        camera: String,
+        call: &'static str,
+        reason: std::io::Error,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+fn alternatives(sizes: &[Size]) -> String {
+    if sizes.is_empty() {
+        return String::new();
+    }
+    let sizes: Vec<String> = sizes.iter().map(Size::to_string).collect();
+    format!("; sizes that it can deliver: {}", sizes.join(", "))
+}

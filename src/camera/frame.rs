@@ -1,0 +1,55 @@
+//! Frames: where their pixels are, and what the camera said when it had filled one.
+
+use crate::sync::Arc;
+use std::os::fd::OwnedFd;
+
+/// A frame of the current set, by its place in the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FrameId(pub u32);
+
+/// A request of the current set. A completion names it; order means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(pub u32);
+
+/// One plane of a frame. Planes of one frame often share their file descriptor.
+#[derive(Clone, Debug)]
+pub struct Plane {
+    pub fd: Arc<OwnedFd>,
+    pub offset: u32,
+    pub length: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct FrameLayout {
+    pub planes: Vec<Plane>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameStatus {
+    Success,
+    /// The frame's content may be damaged.
+    Error,
+    /// The camera gave the frame back unfilled.
+    Cancelled,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompletionStatus {
+    Complete,
+    Cancelled,
+}
+
+/// A request that the camera has finished with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completion {
+    pub request: RequestId,
+    pub status: CompletionStatus,
+    pub frame: FrameId,
+    pub frame_status: FrameStatus,
+    /// The sensor's own count of frames; a gap is a frame that was never delivered.
+    pub sequence: u32,
+    /// When the exposure began, in nanoseconds of CLOCK_BOOTTIME or CLOCK_MONOTONIC.
+    pub sensor_timestamp: Option<u64>,
+    /// Bytes that the camera wrote, for formats whose frames differ in size.
+    pub bytes_used: Option<u32>,
+}

@@ -1,0 +1,148 @@
+//! From the sensor's clock to the pipeline's.
+
+/// Several clocks read at (nearly) one moment, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockReading {
+    pub monotonic: u64,
+    pub boottime: u64,
+    /// The pipeline's clock, where the element has one.
+    pub pipeline: Option<u64>,
+}
+
+/// Where a frame was in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Time of the pipeline's clock at the exposure's begin. It may lie before the pipeline's start.
+    pub pipeline: Option<i64>,
+    /// From the exposure's begin to the completion.
+    pub age: u64,
+}
+
+/// Translates sensor timestamps. It keeps the smoothed distance of the pipeline's clock from the sensor's: one reading of two clocks
+/// is off by whatever happened between the two reads, the mean of many is not.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClockMap {
+    offset: Option<i64>,
+}
+
+/// A distance that changes by more than this is another clock, not noise.
+const JUMP_NS: i64 = 1_000_000;
+const SMOOTHING: i64 = 16;
+
+impl ClockMap {
+    /// `None` for a frame without a timestamp of its own: it is as old as its completion.
+    pub fn timing(&mut self, sensor: Option<u64>, now: ClockReading) -> Timing {
+        // libcamera documents CLOCK_BOOTTIME, most drivers give CLOCK_MONOTONIC. They differ by the time that the machine has slept, and a
+        // frame is never from the future: what lies ahead of one clock belongs to the other.
+        let reference = match sensor {
+            Some(sensor) if sensor > now.monotonic && sensor <= now.boottime => now.boottime,
+            _ => now.monotonic,
+        };
+        let sensor = sensor.unwrap_or(reference).min(reference);
+        Timing {
+            pipeline: now
+                .pipeline
+                .map(|pipeline| sensor as i64 + self.smoothed(pipeline as i64 - reference as i64)),
+            age: reference - sensor,
+        }
+    }
+
+    fn smoothed(&mut self, measured: i64) -> i64 {
+        let offset = match self.offset {
+            Some(offset) if (measured - offset).abs() < JUMP_NS => {
+                offset + (measured - offset) / SMOOTHING
+            }
+            _ => measured,
+        };
+        self.offset = Some(offset);
+        offset
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: ClockReading = ClockReading {
+        monotonic: 10_000_000_000,
+        boottime: 10_000_000_000,
+        pipeline: Some(3_000_000_000),
+    };
+
+    #[test]
+    fn the_exposure_is_as_far_back_in_the_pipelines_clock_as_in_the_sensors() {
+        let timing = ClockMap::default().timing(Some(9_980_000_000), NOW);
+        assert_eq!(
+            timing,
+            Timing {
+                pipeline: Some(2_980_000_000),
+                age: 20_000_000
+            }
+        );
+    }
+
+    #[test]
+    fn a_timestamp_that_counts_sleep_is_told_apart() {
+        let slept = ClockReading {
+            boottime: 50_000_000_000,
+            ..NOW
+        };
+        let timing = ClockMap::default().timing(Some(49_990_000_000), slept);
+        assert_eq!(timing.age, 10_000_000);
+        assert_eq!(timing.pipeline, Some(2_990_000_000));
+    }
+
+    #[test]
+    fn a_frame_from_before_the_pipelines_start_has_a_negative_time() {
+        let early = ClockReading {
+            pipeline: Some(5_000_000),
+            ..NOW
+        };
+        let timing = ClockMap::default().timing(Some(9_980_000_000), early);
+        assert_eq!(timing.pipeline, Some(-15_000_000));
+    }
+
+    #[test]
+    fn no_clock_means_no_time_and_no_timestamp_means_now() {
+        let unclocked = ClockReading {
+            pipeline: None,
+            ..NOW
+        };
+        assert_eq!(
+            ClockMap::default().timing(Some(1), unclocked).pipeline,
+            None
+        );
+        let timing = ClockMap::default().timing(None, NOW);
+        assert_eq!(
+            timing,
+            Timing {
+                pipeline: Some(3_000_000_000),
+                age: 0
+            }
+        );
+    }
+
+    #[test]
+    fn a_timestamp_from_the_future_is_as_good_as_none() {
+        assert_eq!(ClockMap::default().timing(Some(u64::MAX), NOW).age, 0);
+    }
+
+    #[test]
+    fn noise_of_a_reading_is_smoothed_and_another_clock_is_taken_at_once() {
+        let mut map = ClockMap::default();
+        map.timing(Some(10_000_000_000), NOW);
+        let late = ClockReading {
+            pipeline: Some(3_000_160_000),
+            ..NOW
+        };
+        assert_eq!(
+            map.timing(Some(10_000_000_000), late).pipeline,
+            Some(3_000_010_000)
+        );
+        let other = ClockReading {
+            pipeline: Some(77),
+            ..NOW
+        };
+        assert_eq!(map.timing(Some(10_000_000_000), other).pipeline, Some(77));
+    }
+}
