@@ -1,1 +1,4 @@
-//! os
+//! System calls.
+
+pub mod clock;
+pub mod memfd;

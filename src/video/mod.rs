@@ -1,1 +1,6 @@
-//! video
+//! The camera's formats in GStreamer's words.
+
+pub mod caps;
+pub mod colorimetry;
+pub mod format;
+pub mod layout;

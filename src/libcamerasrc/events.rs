@@ -1,0 +1,56 @@
+//! What the camera tells, in the camera's thread.
+
+use crate::camera::{CameraError, CameraEvents, Completion};
+use crate::capture::clock_map::{ClockMap, ClockReading};
+use crate::capture::loop_state::LoopState;
+use crate::os::clock;
+use crate::sync::{Arc, Mutex};
+use gst::prelude::*;
+
+/// The pipeline's clock, as the element was last told. A leaf lock: the clock is read after it was left.
+#[derive(Debug, Default)]
+pub struct PipelineClock(Mutex<Option<gst::Clock>>);
+
+impl PipelineClock {
+    pub fn set(&self, clock: Option<gst::Clock>) {
+        let before = std::mem::replace(&mut *self.0.lock(), clock);
+        drop(before);
+    }
+
+    /// The kernel's clocks in the middle of two readings of the pipeline's.
+    pub fn read(&self) -> ClockReading {
+        let clock = self.0.lock().clone();
+        let before = clock.as_ref().map(|clock| clock.time());
+        let (monotonic, boottime) = (clock::monotonic(), clock::boottime());
+        let after = clock.as_ref().map(|clock| clock.time());
+        ClockReading {
+            monotonic,
+            boottime,
+            pipeline: before
+                .zip(after)
+                .map(|(before, after)| (before.nseconds() + after.nseconds()) / 2),
+        }
+    }
+}
+
+pub struct Events {
+    pub camera: String,
+    pub state: Arc<LoopState>,
+    pub clock: Arc<PipelineClock>,
+    /// Used by the camera's thread alone.
+    pub map: Mutex<ClockMap>,
+}
+
+impl CameraEvents for Events {
+    fn completed(&self, completion: Completion) {
+        let now = self.clock.read();
+        let timing = self.map.lock().timing(completion.sensor_timestamp, now);
+        self.state.completed(&completion, timing);
+    }
+
+    fn disconnected(&self) {
+        self.state.failed(CameraError::Gone {
+            camera: self.camera.clone(),
+        });
+    }
+}

@@ -1,0 +1,404 @@
+//! The element.
+
+use super::{
+    error,
+    events::PipelineClock,
+    negotiation,
+    opened::{self, Opened},
+    session::Session,
+    settings::{PROPERTIES, Settings},
+    stamp::{Latency, stamp},
+};
+use crate::camera::{CameraDevice, CameraError};
+use crate::sync::{Arc, LazyLock, Mutex};
+use crate::video::caps::Offer;
+use crate::video::format::template_caps;
+use gst::subclass::prelude::*;
+use gst_base::{
+    prelude::*,
+    subclass::{base_src::CreateSuccess, prelude::*},
+};
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "libcamerasrc-rs",
+        gst::DebugColorFlags::empty(),
+        Some("Camera source on libcamera"),
+    )
+});
+
+/// What the pad's thread and everybody else share.
+#[derive(Debug, Default)]
+struct Streaming {
+    session: Option<Arc<Session>>,
+    /// Set by `unlock`, cleared by `unlock_stop` alone: a session that begins in between is born flushing.
+    flushing: bool,
+    /// Nothing follows: an EOS was sent, or the negotiation failed.
+    eos: bool,
+    /// The sequence number that follows the last buffer's.
+    next_sequence: Option<u32>,
+}
+
+/// Locks, in the order in which a thread takes them: `camera`, then `streaming`; `settings` alone. Of these only `camera` is held while
+/// libcamera is called, and none while GStreamer is. The loop state's leaf lock may follow any of them.
+#[derive(Debug, Default)]
+pub struct LibcameraSrc {
+    settings: Mutex<Settings>,
+    camera: Mutex<Option<Opened>>,
+    streaming: Mutex<Streaming>,
+    clock: Arc<PipelineClock>,
+    latency: Latency,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for LibcameraSrc {
+    const NAME: &'static str = "GstLibcameraSrcRs";
+    type Type = super::LibcameraSrc;
+    type ParentType = gst_base::PushSrc;
+}
+
+impl ObjectImpl for LibcameraSrc {
+    fn properties() -> &'static [glib::ParamSpec] {
+        &PROPERTIES
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        let mut settings = self.settings.lock();
+        match pspec.name() {
+            "camera-name" => settings.camera_name = value.get().unwrap_or_default(),
+            "pace" => settings.pace = value.get().unwrap_or_default(),
+            _ => (),
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        match pspec.name() {
+            "camera-name" => self.settings.lock().camera_name.to_value(),
+            "pace" => self.settings.lock().pace.to_value(),
+            _ => self.stats().to_value(),
+        }
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        let element = self.obj();
+        element.set_live(true);
+        element.set_format(gst::Format::Time);
+    }
+}
+
+impl GstObjectImpl for LibcameraSrc {}
+
+impl ElementImpl for LibcameraSrc {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "libcamera source",
+                "Source/Video",
+                "Captures frames from a camera that libcamera supports",
+                "The authors of gst-plugin-libcamera-rs",
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            gst::PadTemplate::new(
+                "src",
+                gst::PadDirection::Src,
+                gst::PadPresence::Always,
+                &template_caps(),
+            )
+            .into_iter()
+            .collect()
+        });
+        &TEMPLATES
+    }
+
+    fn set_clock(&self, clock: Option<&gst::Clock>) -> bool {
+        self.clock.set(clock.cloned());
+        self.parent_set_clock(clock)
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        match transition {
+            gst::StateChange::NullToReady => self.open()?,
+            // What was captured in PAUSED is stale.
+            gst::StateChange::PausedToPlaying => {
+                if let Some(session) = self.session() {
+                    session.state().discard();
+                }
+            }
+            _ => (),
+        }
+        let success = self.parent_change_state(transition);
+        if transition == gst::StateChange::ReadyToNull {
+            let camera = self.camera.lock().take();
+            drop(camera);
+        }
+        success
+    }
+
+    /// EOS goes behind the frames that wait. The parent's way would take the pad's stream lock, and hang behind a sink that blocks.
+    fn send_event(&self, event: gst::Event) -> bool {
+        if event.type_() != gst::EventType::Eos {
+            return self.parent_send_event(event);
+        }
+        if self.obj().current_state() < gst::State::Paused {
+            return false;
+        }
+        let mut streaming = self.streaming.lock();
+        streaming.eos = true;
+        let session = streaming.session.clone();
+        drop(streaming);
+        if let Some(session) = session {
+            session.state().end();
+        }
+        true
+    }
+}
+
+impl BaseSrcImpl for LibcameraSrc {
+    fn caps(&self, filter: Option<&gst::Caps>) -> Option<gst::Caps> {
+        let caps = self
+            .offer()
+            .ok()
+            .flatten()
+            .map_or_else(template_caps, |offer| offer.caps());
+        Some(match filter {
+            Some(filter) => filter.intersect_with_mode(&caps, gst::CapsIntersectMode::First),
+            None => caps,
+        })
+    }
+
+    fn negotiate(&self) -> Result<(), gst::LoggableError> {
+        if let Err(message) = self.negotiated() {
+            self.post_error_message(message);
+            // That message says what is wrong. A refusal here would make GstBaseSrc post a second one that says nothing; `create` ends the
+            // stream instead.
+            self.streaming.lock().eos = true;
+            self.stop_session();
+        }
+        Ok(())
+    }
+
+    fn decide_allocation(
+        &self,
+        _query: &mut gst::query::Allocation,
+    ) -> Result<(), gst::LoggableError> {
+        // The camera's frames are what is pushed; nobody else allocates.
+        Ok(())
+    }
+
+    fn unlock(&self) -> Result<(), gst::ErrorMessage> {
+        self.set_flushing(true);
+        Ok(())
+    }
+
+    fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
+        self.set_flushing(false);
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        self.stop_session();
+        let mut streaming = self.streaming.lock();
+        streaming.eos = false;
+        streaming.next_sequence = None;
+        drop(streaming);
+        self.latency.reset();
+        Ok(())
+    }
+
+    fn is_seekable(&self) -> bool {
+        false
+    }
+
+    fn query(&self, query: &mut gst::QueryRef) -> bool {
+        if let gst::QueryViewMut::Latency(latency) = query.view_mut() {
+            let Some(session) = self.session() else {
+                return false;
+            };
+            let (min, max) = self.latency.range(&session);
+            latency.set(true, min, max);
+            return true;
+        }
+        BaseSrcImplExt::parent_query(self, query)
+    }
+}
+
+impl PushSrcImpl for LibcameraSrc {
+    fn create(
+        &self,
+        _buffer: Option<&mut gst::BufferRef>,
+    ) -> Result<CreateSuccess, gst::FlowError> {
+        let streaming = self.streaming.lock();
+        let (session, eos) = (streaming.session.clone(), streaming.eos);
+        drop(streaming);
+        let session = match session {
+            Some(session) => session,
+            None if eos => return Err(gst::FlowError::Eos),
+            None => return Err(gst::FlowError::NotNegotiated),
+        };
+        let Some((mut buffer, captured)) = session.next()? else {
+            return Err(gst::FlowError::Eos);
+        };
+        let mut streaming = self.streaming.lock();
+        let expected = streaming
+            .next_sequence
+            .replace(captured.sequence.wrapping_add(1));
+        drop(streaming);
+        let discont = expected.is_none_or(|expected| captured.sequence > expected);
+        let element = self.obj();
+        if let Some(buffer) = buffer.get_mut() {
+            stamp(buffer, &captured, &session, element.base_time(), discont);
+        }
+        if self.latency.observe(captured.timing.age, &session) {
+            let _ = element.post_message(gst::message::Latency::builder().src(&*element).build());
+        }
+        Ok(CreateSuccess::NewBuffer(buffer))
+    }
+}
+
+impl LibcameraSrc {
+    fn session(&self) -> Option<Arc<Session>> {
+        self.streaming.lock().session.clone()
+    }
+
+    fn open(&self) -> Result<(), gst::StateChangeError> {
+        let name = self.settings.lock().camera_name.clone();
+        match opened::open(name.as_deref()) {
+            Ok(opened) => {
+                gst::info!(CAT, imp = self, "camera {}", opened.device.id());
+                *self.camera.lock() = Some(opened);
+                Ok(())
+            }
+            Err(error) => {
+                self.post_error_message(error::message(&error));
+                Err(gst::StateChangeError)
+            }
+        }
+    }
+
+    /// What the camera offers; `None` while it is not open.
+    fn offer(&self) -> Result<Option<Offer>, CameraError> {
+        let paced = self.settings.lock().pace;
+        let camera = self.camera.lock();
+        camera
+            .as_ref()
+            .map(|opened| negotiation::offer(&*opened.device, paced))
+            .transpose()
+    }
+
+    /// Chooses, and (re)starts the camera if that changes what it delivers.
+    fn negotiated(&self) -> Result<(), gst::ErrorMessage> {
+        let camera_error = |error: CameraError| error::message(&error);
+        let element = self.obj();
+        let offer = self.offer().map_err(camera_error)?.ok_or_else(|| {
+            gst::error_msg!(
+                gst::CoreError::Negotiation,
+                ["the camera is not open; set the element to READY first"]
+            )
+        })?;
+        let offered = offer.caps();
+        let allowed = element.src_pad().peer_query_caps(Some(&offered));
+        let choice = offer.choose(&allowed).ok_or_else(|| {
+            let wanted = element.src_pad().peer_query_caps(None);
+            let delivers = offer.describe();
+            gst::error_msg!(
+                gst::StreamError::Format,
+                ("the camera cannot deliver what downstream asks for; it delivers {delivers}"),
+                ["downstream asks for {wanted}"]
+            )
+        })?;
+        if self
+            .session()
+            .is_some_and(|session| session.choice == choice)
+        {
+            return Ok(());
+        }
+
+        let mut camera = self.camera.lock();
+        let opened = camera.as_mut().ok_or_else(|| {
+            gst::error_msg!(gst::CoreError::StateChange, ["the camera was closed"])
+        })?;
+        let device = &mut *opened.device;
+        negotiation::check(device, &offer, &choice).map_err(camera_error)?;
+        self.take_session(device);
+        let weak = element.downgrade();
+        let report = move |error| {
+            if let Some(element) = weak.upgrade() {
+                element.imp().post_error_message(error::message(&error));
+            }
+        };
+        let session =
+            Session::start(device, &offer, choice, &self.clock, report).map_err(camera_error)?;
+        let session = Arc::new(session);
+        let mut streaming = self.streaming.lock();
+        if streaming.flushing {
+            session.state().set_flushing(true);
+        }
+        if streaming.eos {
+            session.state().end();
+        }
+        streaming.next_sequence = None;
+        streaming.session = Some(session.clone());
+        drop((streaming, camera));
+
+        gst::info!(
+            CAT,
+            imp = self,
+            "{}, {} frames",
+            session.caps,
+            session.frames
+        );
+        element.set_caps(&session.caps).map_err(|_| {
+            let (caps, delivers) = (&session.caps, offer.describe());
+            gst::error_msg!(
+                gst::StreamError::Format,
+                ["downstream refuses {caps}; ask for something that the camera delivers: {delivers}"]
+            )
+        })
+    }
+
+    fn stop_session(&self) {
+        if let Some(opened) = self.camera.lock().as_mut() {
+            self.take_session(&mut *opened.device);
+        }
+    }
+
+    fn take_session(&self, device: &mut dyn CameraDevice) {
+        let session = self.streaming.lock().session.take();
+        if let Some(session) = session {
+            session.stop(device);
+        }
+    }
+
+    fn set_flushing(&self, flushing: bool) {
+        let mut streaming = self.streaming.lock();
+        streaming.flushing = flushing;
+        let session = streaming.session.clone();
+        drop(streaming);
+        if let Some(session) = session {
+            session.state().set_flushing(flushing);
+        }
+    }
+
+    fn stats(&self) -> gst::Structure {
+        let counters = self
+            .session()
+            .map(|session| session.state().counters())
+            .unwrap_or_default();
+        gst::Structure::builder("libcamerasrc-stats")
+            .field("captured", counters.captured)
+            .field("delivered", counters.delivered)
+            .field("missed", counters.missed)
+            .field("damaged", counters.damaged)
+            .field("cancelled", counters.cancelled)
+            .build()
+    }
+}

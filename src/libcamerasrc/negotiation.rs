@@ -1,0 +1,65 @@
+//! Which format, size and rate: the peer's caps against the camera's offer.
+
+use crate::camera::{CameraDevice, CameraError, Size, StreamConfig, StreamRole};
+use crate::video::caps::{Choice, Offer};
+use crate::video::format::media;
+
+/// What the source is for. (A camera's roles differ in what it chooses by itself.)
+pub const ROLE: StreamRole = StreamRole::VideoRecording;
+
+pub fn offer(device: &dyn CameraDevice, paced: bool) -> Result<Offer, CameraError> {
+    let (default, formats) = device.offer(ROLE)?;
+    if !formats
+        .iter()
+        .any(|offered| media(offered.format).is_some())
+    {
+        return Err(CameraError::NoStream {
+            camera: device.id().to_owned(),
+            role: format!("{ROLE} in a format that GStreamer knows"),
+        });
+    }
+    Ok(Offer {
+        default,
+        formats,
+        durations: device.frame_durations(),
+        paced,
+    })
+}
+
+/// What to ask the camera for.
+pub fn wanted(offer: &Offer, choice: &Choice) -> StreamConfig {
+    StreamConfig {
+        format: choice.format,
+        size: choice.size,
+        stride: 0,
+        frame_size: 0,
+        ..offer.default.clone()
+    }
+}
+
+/// Makes sure that the camera will deliver what was chosen: it may adjust a size that it offers.
+pub fn check(device: &dyn CameraDevice, offer: &Offer, choice: &Choice) -> Result<(), CameraError> {
+    let valid = |size: Size| {
+        let wanted = StreamConfig {
+            size,
+            ..wanted(offer, choice)
+        };
+        let agreed = device.validate(ROLE, &wanted)?;
+        Ok::<_, CameraError>(agreed.size == size && agreed.format == choice.format)
+    };
+    if valid(choice.size)? {
+        return Ok(());
+    }
+    let offered = offer
+        .formats
+        .iter()
+        .filter(|offered| offered.format == choice.format);
+    let mut sizes: Vec<Size> = offered.flat_map(|offered| offered.sizes.clone()).collect();
+    sizes.retain(|size| valid(*size).unwrap_or(false));
+    Err(CameraError::SizeAdjusted {
+        camera: device.id().to_owned(),
+        format: choice.format,
+        size: choice.size,
+        sizes,
+    })
+}

@@ -1,0 +1,34 @@
+//! A camera that is ours, from READY on.
+
+use crate::camera::{CameraDevice, CameraError, CameraSystem};
+
+/// The system goes after its camera.
+#[derive(Debug)]
+pub struct Opened {
+    pub device: Box<dyn CameraDevice>,
+    _system: Box<dyn CameraSystem>,
+}
+
+/// Takes the camera of that name, or the first one.
+pub fn open(name: Option<&str>) -> Result<Opened, CameraError> {
+    let system = system()?;
+    let known = system.cameras()?;
+    let Some(first) = known.first() else {
+        return Err(CameraError::NoCamera);
+    };
+    let device = system.acquire(name.unwrap_or(&first.id))?;
+    Ok(Opened {
+        device,
+        _system: system,
+    })
+}
+
+#[cfg(feature = "libcamera")]
+fn system() -> Result<Box<dyn CameraSystem>, CameraError> {
+    Ok(Box::new(crate::backend::libcamera::Libcamera::new()?))
+}
+
+#[cfg(not(feature = "libcamera"))]
+fn system() -> Result<Box<dyn CameraSystem>, CameraError> {
+    Err(CameraError::NoCamera)
+}

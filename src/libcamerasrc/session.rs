@@ -1,0 +1,231 @@
+//! One start of the camera: its frames, their pool, the capture task, and their orderly end.
+//!
+//! | thread | runs | may wait for |
+//! |---|---|---|
+//! | libcamera's | `events` | nothing |
+//! | capture task | `capture_task` | its own pause |
+//! | system clock's | `pace` | nothing |
+//! | the pad's | `next` | a frame, or flushing |
+//! | any, dropping a frame | the pool's `returned` | nothing |
+//!
+//! The end comes in this order: no more ticks; the capture task is joined, so nothing is queued any more; the camera is stopped, which gives
+//! back every request; then requests, frames and memory go.
+
+use super::{
+    capture_task::{self, Gate},
+    events::{Events, PipelineClock},
+    negotiation,
+    pace::Ticker,
+};
+use crate::camera::{CameraDevice, CameraError, FrameLayout, Plane, StreamConfig};
+use crate::capture::clock_map::ClockMap;
+use crate::capture::driver::{Captured, Delivery, Driver};
+use crate::capture::loop_state::{Flushing, LoopState};
+use crate::memory::frame::{MemoryKind, plane_offsets};
+use crate::memory::pool::{FramePool, PlaneLayout};
+use crate::os::memfd;
+use crate::sync::{Arc, Mutex, OnceLock};
+use crate::video::caps::{Choice, Offer, frame_interval};
+use crate::video::format::Media;
+use crate::video::layout::{packed_planes, video_planes};
+use std::io;
+
+pub struct Session {
+    pub choice: Choice,
+    pub caps: gst::Caps,
+    pub frames: u32,
+    /// From one frame to the next, where that is known.
+    pub interval: Option<gst::ClockTime>,
+    pub layout: Option<PlaneLayout>,
+    state: Arc<LoopState>,
+    pool: FramePool,
+    ticker: Mutex<Option<Ticker>>,
+    gate: Arc<Gate>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("choice", &self.choice)
+            .finish()
+    }
+}
+
+impl Session {
+    /// Configures the camera, makes its frames and starts it. `report` is called in the capture task, with no lock held.
+    pub fn start(
+        device: &mut dyn CameraDevice,
+        offer: &Offer,
+        choice: Choice,
+        clock: &Arc<PipelineClock>,
+        report: impl Fn(CameraError) + Send + 'static,
+    ) -> Result<Self, CameraError> {
+        let wanted = negotiation::wanted(offer, &choice);
+        let agreed = device.configure(negotiation::ROLE, &wanted)?;
+        let (frames, kind) = frames(device, &choice, &agreed)?;
+        let layout = plane_layout(&choice, &agreed, &frames);
+        let interval = frame_interval(choice.framerate);
+
+        let gate: Arc<OnceLock<Arc<Gate>>> = Arc::default();
+        let wake = {
+            let gate = gate.clone();
+            // Before the gate is there the task has not begun, and it looks for work when it does.
+            move || {
+                if let Some(gate) = gate.get() {
+                    gate.notify();
+                }
+            }
+        };
+        let count = frames.len() as u32;
+        let driver = Driver::new(count, offer.paced && interval.is_some());
+        let requests = driver.request_count();
+        let state = Arc::new(LoopState::new(driver, wake));
+
+        let pool = {
+            let state = Arc::downgrade(&state);
+            FramePool::new(&frames, kind, layout.clone(), move |frame| {
+                if let Some(state) = state.upgrade() {
+                    state.returned(frame);
+                }
+            })
+        };
+        let pool = pool.map_err(|error| CameraError::Allocation {
+            camera: device.id().to_owned(),
+            reason: error.to_string(),
+        })?;
+
+        let events = Events {
+            camera: device.id().to_owned(),
+            state: state.clone(),
+            clock: clock.clone(),
+            map: Mutex::new(ClockMap::default()),
+        };
+        let duration = offer.frame_duration(choice.framerate);
+        let queue = device.start(requests, duration, Arc::new(events))?;
+        let task = capture_task::new(Arc::downgrade(&state), queue, report);
+        let session = Self {
+            caps: offer.fixed_caps(&choice, &agreed),
+            frames: count,
+            interval: interval.map(gst::ClockTime::from_nseconds),
+            layout,
+            ticker: Mutex::new(None),
+            gate: gate.get_or_init(|| task).clone(),
+            pool,
+            state,
+            choice,
+        };
+        if let Some(interval) = session.interval.filter(|_| offer.paced) {
+            let ticker = Ticker::new(interval, Arc::downgrade(&session.state)).map_err(|error| {
+                CameraError::Call {
+                    camera: device.id().to_owned(),
+                    call: "pacing",
+                    reason: io::Error::other(error),
+                }
+            });
+            match ticker {
+                Ok(ticker) => *session.ticker.lock() = Some(ticker),
+                Err(error) => {
+                    session.stop(device);
+                    return Err(error);
+                }
+            }
+        }
+        session.gate.open();
+        Ok(session)
+    }
+
+    pub fn stop(&self, device: &mut dyn CameraDevice) {
+        let ticker = self.ticker.lock().take();
+        drop(ticker);
+        self.gate.close();
+        device.stop();
+        self.state.end();
+        self.state.discard();
+        self.pool.close();
+    }
+
+    pub fn state(&self) -> &LoopState {
+        &self.state
+    }
+
+    /// Waits for the next frame, as a buffer without timestamps. `None` is the end.
+    pub fn next(&self) -> Result<Option<(gst::Buffer, Captured)>, gst::FlowError> {
+        match self.state.next_delivery() {
+            Err(Flushing) => Err(gst::FlowError::Flushing),
+            Ok(Delivery::Eos) => Ok(None),
+            Ok(Delivery::Frame(captured)) => match self.pool.buffer(captured.frame) {
+                Ok(buffer) => Ok(Some((buffer, captured))),
+                Err(error) => {
+                    self.state.returned(captured.frame);
+                    Err(error)
+                }
+            },
+        }
+    }
+}
+
+/// Frames that the camera exports; where the machine has nothing to make DMABUFs of, memory of ours that the camera is to fill.
+fn frames(
+    device: &mut dyn CameraDevice,
+    choice: &Choice,
+    agreed: &StreamConfig,
+) -> Result<(Vec<FrameLayout>, MemoryKind), CameraError> {
+    let refused = match device.export_frames() {
+        Ok(frames) => return Ok((frames, MemoryKind::DmaBuf)),
+        Err(refused) => refused,
+    };
+    let frames = own_frames(choice, agreed).map_err(|error| CameraError::Allocation {
+        camera: device.id().to_owned(),
+        reason: error.to_string(),
+    })?;
+    match device.import_frames(&frames) {
+        Ok(()) => Ok((frames, MemoryKind::Fd)),
+        Err(_) => Err(refused),
+    }
+}
+
+fn own_frames(choice: &Choice, agreed: &StreamConfig) -> io::Result<Vec<FrameLayout>> {
+    let format = match choice.media {
+        Media::Raw(format) => Some(format),
+        _ => None,
+    };
+    let planes = packed_planes(format, agreed);
+    let size = planes
+        .iter()
+        .map(|(offset, length)| u64::from(offset + length))
+        .max()
+        .unwrap_or_default();
+    let frame = |_| {
+        let fd = Arc::new(memfd::create(
+            "libcamera-frame",
+            size.max(agreed.frame_size.into()),
+        )?);
+        let plane = |(offset, length): &(u32, u32)| Plane {
+            fd: fd.clone(),
+            offset: *offset,
+            length: *length,
+        };
+        Ok(FrameLayout {
+            planes: planes.iter().map(plane).collect(),
+        })
+    };
+    (0..agreed.buffer_count.max(1)).map(frame).collect()
+}
+
+fn plane_layout(
+    choice: &Choice,
+    agreed: &StreamConfig,
+    frames: &[FrameLayout],
+) -> Option<PlaneLayout> {
+    let (Media::Raw(format), Some(frame)) = (choice.media, frames.first()) else {
+        return None;
+    };
+    let (offsets, strides) = video_planes(format, agreed, frame, &plane_offsets(frame));
+    Some(PlaneLayout {
+        format,
+        width: agreed.size.width,
+        height: agreed.size.height,
+        offsets,
+        strides,
+    })
+}

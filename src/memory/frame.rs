@@ -1,0 +1,231 @@
+//! The memories of one frame, which come back when their last reference is dropped.
+//!
+//! A frame is back when its last *memory* is: consumers keep memories (copies, sub-buffers) of buffers that they have released.
+//! A memory's `dispose` runs at its last unref, in whatever thread that is. While the set is open it takes the reference over again
+//! and the memory rests; once the set is closed it lets the memory be freed, with the file descriptor of its own.
+
+use crate::camera::{FrameId, FrameLayout, Plane};
+use crate::sync::{Arc, LazyLock, Mutex};
+use glib::translate::{IntoGlib, IntoGlibPtr};
+use gst_allocators::prelude::*;
+use std::{
+    os::fd::{IntoRawFd, OwnedFd},
+    panic::{AssertUnwindSafe, catch_unwind},
+    ptr::NonNull,
+};
+
+/// What the frames' memory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryKind {
+    /// True DMABUFs, exported by the camera.
+    DmaBuf,
+    /// Memory behind a file descriptor that is no DMABUF.
+    Fd,
+}
+
+/// Called in the thread that drops the last memory of a frame.
+pub type Returned = dyn Fn(FrameId) + Send + Sync;
+
+struct State {
+    /// A bit for each memory that somebody else has.
+    out: u32,
+    /// `None` once the set is closed: then memories are freed instead of coming back.
+    returned: Option<Arc<Returned>>,
+}
+
+struct Shared {
+    frame: FrameId,
+    state: Mutex<State>,
+}
+
+/// What a memory knows of its frame; it hangs on the memory until that is freed.
+struct Membership {
+    shared: Arc<Shared>,
+    bit: u32,
+}
+
+/// A memory with the extent that it was made with: consumers may resize it.
+struct Whole {
+    memory: NonNull<gst::ffi::GstMemory>,
+    size: usize,
+}
+
+/// The memories of one frame.
+pub struct FrameMemories {
+    memories: Vec<Whole>,
+    shared: Arc<Shared>,
+}
+
+// SAFETY: a memory's reference count is atomic; who may touch the memory itself is said by `State::out`.
+unsafe impl Send for FrameMemories {}
+// SAFETY: as above.
+unsafe impl Sync for FrameMemories {}
+
+impl FrameMemories {
+    /// Makes a memory of each file descriptor in `layout`, which is duplicated; planes that share one are in one memory.
+    pub fn new(
+        frame: FrameId,
+        layout: &FrameLayout,
+        kind: MemoryKind,
+        returned: Arc<Returned>,
+    ) -> Result<Self, glib::BoolError> {
+        let state = State {
+            out: 0,
+            returned: Some(returned),
+        };
+        let shared = Arc::new(Shared {
+            frame,
+            state: Mutex::new(state),
+        });
+        let mut memories = Self {
+            memories: Vec::new(),
+            shared,
+        };
+        for region in regions(layout) {
+            memories.add(&region, kind)?;
+        }
+        Ok(memories)
+    }
+
+    fn add(&mut self, region: &Region, kind: MemoryKind) -> Result<(), glib::BoolError> {
+        let fd = region
+            .fd
+            .try_clone()
+            .map_err(|error| glib::bool_error!("duplicating a frame's file descriptor: {error}"))?
+            .into_raw_fd();
+        // Mapped once and kept: a map and unmap for every reader of every frame costs more than reading a small one.
+        let flags = gst_allocators::FdMemoryFlags::KEEP_MAPPED;
+        // SAFETY: the file descriptor is a duplicate of our own, which the memory now owns.
+        let memory = unsafe {
+            match kind {
+                MemoryKind::DmaBuf => gst_allocators::DmaBufAllocator::new()
+                    .alloc_dmabuf_with_flags(fd, region.end, flags)?,
+                MemoryKind::Fd => {
+                    gst_allocators::FdAllocator::new().alloc_fd(fd, region.end, flags)?
+                }
+            }
+        };
+        let membership = Box::new(Membership {
+            shared: self.shared.clone(),
+            bit: 1 << self.memories.len(),
+        });
+        let memory: *mut gst::ffi::GstMemory = memory.into_glib_ptr();
+        // SAFETY: the memory is ours alone; it owns its membership until it is freed.
+        unsafe {
+            let data = Box::into_raw(membership).cast();
+            gst::ffi::gst_mini_object_set_qdata(memory.cast(), *QUARK, data, Some(forget));
+            (*memory).mini_object.dispose = Some(dispose);
+            self.memories.push(Whole {
+                memory: NonNull::new_unchecked(memory),
+                size: region.end,
+            });
+        }
+        Ok(())
+    }
+
+    /// Gives the frame's memories to a buffer. They must all rest.
+    pub fn append_to(&self, buffer: &mut gst::BufferRef) {
+        let mut state = self.shared.state.lock();
+        debug_assert_eq!(state.out, 0, "the driver hands out frames that are free");
+        state.out = (1 << self.memories.len()) - 1;
+        drop(state);
+        for whole in &self.memories {
+            // SAFETY: the memory rests, so its one reference is ours to give away. Its extent is put back to what it was made with.
+            unsafe {
+                let memory = whole.memory.as_ptr();
+                (*memory).offset = 0;
+                (*memory).size = whole.size;
+                gst::ffi::gst_buffer_append_memory(buffer.as_mut_ptr(), memory);
+            }
+        }
+    }
+}
+
+impl Drop for FrameMemories {
+    /// Frees the memories that rest. Those that somebody has are freed by their last unref.
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        let (out, returned) = (state.out, state.returned.take());
+        drop(state);
+        drop(returned);
+        for (index, whole) in self.memories.iter().enumerate() {
+            if out & (1 << index) == 0 {
+                // SAFETY: the memory rests, and its one reference is ours.
+                unsafe { gst::ffi::gst_memory_unref(whole.memory.as_ptr()) };
+            }
+        }
+    }
+}
+
+static QUARK: LazyLock<glib::ffi::GQuark> =
+    LazyLock::new(|| glib::Quark::from_str("libcamerars-frame").into_glib());
+
+unsafe extern "C" fn forget(data: glib::ffi::gpointer) {
+    // SAFETY: `data` is the membership that `add` gave to the memory.
+    drop(unsafe { Box::from_raw(data.cast::<Membership>()) });
+}
+
+/// FALSE keeps the memory: its last reference was dropped, and is taken over again.
+unsafe extern "C" fn dispose(object: *mut gst::ffi::GstMiniObject) -> glib::ffi::gboolean {
+    let kept = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the memory lives for the call, and with it its membership, which `add` has set.
+        let membership = unsafe {
+            let data = gst::ffi::gst_mini_object_get_qdata(object, *QUARK);
+            data.cast::<Membership>().as_ref()?
+        };
+        // The memory rests as soon as the lock is left, and may be freed by the set's end: nothing of it is touched after that.
+        let shared = membership.shared.clone();
+        let mut state = shared.state.lock();
+        let returned = state.returned.clone()?;
+        state.out &= !membership.bit;
+        // SAFETY: the count is zero and nobody else has the object; now it is one, and ours.
+        unsafe { gst::ffi::gst_mini_object_ref(object) };
+        let back = state.out == 0;
+        drop(state);
+        if back {
+            returned(shared.frame);
+        }
+        Some(())
+    }));
+    match kept {
+        Ok(Some(())) => glib::ffi::GFALSE,
+        _ => glib::ffi::GTRUE,
+    }
+}
+
+/// A file descriptor's share of a frame, from the file's begin to where its last plane ends.
+struct Region {
+    fd: Arc<OwnedFd>,
+    end: usize,
+}
+
+/// One region for each file descriptor, in the planes' order.
+fn regions(layout: &FrameLayout) -> Vec<Region> {
+    let mut regions: Vec<Region> = Vec::new();
+    for plane in &layout.planes {
+        let end = plane.offset as usize + plane.length as usize;
+        match regions
+            .iter_mut()
+            .find(|region| Arc::ptr_eq(&region.fd, &plane.fd))
+        {
+            Some(region) => region.end = region.end.max(end),
+            None => regions.push(Region {
+                fd: plane.fd.clone(),
+                end,
+            }),
+        }
+    }
+    regions
+}
+
+/// Where each plane of a frame lies in a buffer of its memories.
+pub fn plane_offsets(layout: &FrameLayout) -> Vec<usize> {
+    let regions = regions(layout);
+    let offset = |plane: &Plane| {
+        let others = regions
+            .iter()
+            .take_while(|region| !Arc::ptr_eq(&region.fd, &plane.fd));
+        others.map(|region| region.end).sum::<usize>() + plane.offset as usize
+    };
+    layout.planes.iter().map(offset).collect()
+}

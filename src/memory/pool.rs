@@ -1,0 +1,223 @@
+//! The pool that a camera's buffers come from, and go back to.
+//!
+//! It gives out the frame that it is asked for, never another: which frame is next is the camera's to say. Its signal `buffer-notify` tells that
+//! a frame is back, which is when its last memory was dropped. That may be long after its buffer was released, and in any thread.
+
+use super::frame::{FrameMemories, MemoryKind, Returned};
+use crate::camera::{FrameId, FrameLayout};
+use crate::sync::{Arc, LazyLock, Mutex};
+use glib::subclass::{Signal, prelude::*};
+use gst::{prelude::*, subclass::prelude::*};
+
+/// How the planes lie in each buffer, for its GstVideoMeta.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaneLayout {
+    pub format: gst_video::VideoFormat,
+    pub width: u32,
+    pub height: u32,
+    pub offsets: Vec<usize>,
+    pub strides: Vec<i32>,
+}
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "libcamerapool-rs",
+        gst::DebugColorFlags::empty(),
+        Some("Pool of camera frames"),
+    )
+});
+
+const BUFFER_NOTIFY: &str = "buffer-notify";
+
+mod imp {
+    use super::*;
+
+    #[derive(Default)]
+    pub struct State {
+        /// Empty when the pool is closed.
+        pub frames: Arc<Vec<FrameMemories>>,
+        pub layout: Option<Arc<PlaneLayout>>,
+        /// Buffers without memory, whose GstVideoMeta is ready.
+        pub shells: Vec<gst::Buffer>,
+    }
+
+    #[derive(Default)]
+    pub struct FramePool {
+        pub state: Mutex<State>,
+    }
+
+    #[glib::object_subclass]
+    impl ObjectSubclass for FramePool {
+        const NAME: &'static str = "GstLibcameraPoolRs";
+        type Type = super::FramePool;
+        type ParentType = gst::BufferPool;
+    }
+
+    impl ObjectImpl for FramePool {
+        fn signals() -> &'static [Signal] {
+            static SIGNALS: LazyLock<Vec<Signal>> =
+                LazyLock::new(|| vec![Signal::builder(BUFFER_NOTIFY).run_last().build()]);
+            &SIGNALS
+        }
+    }
+
+    impl GstObjectImpl for FramePool {}
+
+    impl BufferPoolImpl for FramePool {
+        fn acquire_buffer(
+            &self,
+            params: Option<&gst::BufferPoolAcquireParams>,
+        ) -> Result<gst::Buffer, gst::FlowError> {
+            let Some(frame) = params.and_then(asked_frame) else {
+                gst::warning!(
+                    CAT,
+                    imp = self,
+                    "frames come from the camera; nobody else can acquire one"
+                );
+                return Err(gst::FlowError::Error);
+            };
+            let mut state = self.state.lock();
+            let (frames, shell, layout) = (
+                state.frames.clone(),
+                state.shells.pop(),
+                state.layout.clone(),
+            );
+            drop(state);
+            let mut buffer = match shell {
+                Some(shell) => shell,
+                None => new_shell(layout.as_deref()).map_err(|_| gst::FlowError::Error)?,
+            };
+            let frame = frames
+                .get(frame.0 as usize)
+                .ok_or(gst::FlowError::Flushing)?;
+            frame.append_to(buffer.get_mut().ok_or(gst::FlowError::Error)?);
+            Ok(buffer)
+        }
+
+        fn release_buffer(&self, mut buffer: gst::Buffer) {
+            // The frame may come back by this, and its return calls whoever listens: no lock of ours is held.
+            match buffer.get_mut() {
+                Some(shell) => shell.remove_all_memory(),
+                None => return,
+            }
+            let mut state = self.state.lock();
+            if state.frames.is_empty() {
+                drop(state);
+                drop(buffer);
+            } else {
+                state.shells.push(buffer);
+            }
+        }
+    }
+
+    fn new_shell(layout: Option<&PlaneLayout>) -> Result<gst::Buffer, glib::BoolError> {
+        let mut buffer = gst::Buffer::new();
+        if let (Some(layout), Some(buffer)) = (layout, buffer.get_mut()) {
+            let mut meta = gst_video::VideoMeta::add_full(
+                buffer,
+                gst_video::VideoFrameFlags::empty(),
+                layout.format,
+                layout.width,
+                layout.height,
+                &layout.offsets,
+                &layout.strides,
+            )?;
+            // SAFETY: the meta is borrowed mutably; the flag keeps it when the buffer is reset for its next round.
+            unsafe { (*meta.as_mut_ptr()).meta.flags |= gst::ffi::GST_META_FLAG_POOLED };
+        }
+        Ok(buffer)
+    }
+}
+
+glib::wrapper! {
+    /// A pool of camera frames.
+    pub struct FramePool(ObjectSubclass<imp::FramePool>)
+        @extends gst::BufferPool, gst::Object;
+}
+
+impl FramePool {
+    /// `returned` is called in the thread that drops the last memory of a frame, before `buffer-notify` is emitted there.
+    pub fn new(
+        frames: &[FrameLayout],
+        kind: MemoryKind,
+        layout: Option<PlaneLayout>,
+        returned: impl Fn(FrameId) + Send + Sync + 'static,
+    ) -> Result<Self, glib::BoolError> {
+        let pool: Self = glib::Object::new();
+        let weak = pool.downgrade();
+        let returned: Arc<Returned> = Arc::new(move |frame| {
+            returned(frame);
+            if let Some(pool) = weak.upgrade() {
+                pool.notify_buffer();
+            }
+        });
+        let memories: Result<Vec<_>, _> = frames
+            .iter()
+            .zip(0..)
+            .map(|(layout, index)| {
+                FrameMemories::new(FrameId(index), layout, kind, returned.clone())
+            })
+            .collect();
+        let memories = memories?;
+        let mut state = pool.imp().state.lock();
+        state.frames = Arc::new(memories);
+        state.layout = layout.map(Arc::new);
+        drop(state);
+        Ok(pool)
+    }
+
+    /// A buffer of one frame, which must be free.
+    pub fn buffer(&self, frame: FrameId) -> Result<gst::Buffer, gst::FlowError> {
+        self.acquire_buffer(Some(&ask_for(frame)))
+    }
+
+    /// Frees what rests. Memory that is still downstream is freed when it is dropped, and nobody is told.
+    pub fn close(&self) {
+        let mut state = self.imp().state.lock();
+        let (frames, shells) = (
+            std::mem::take(&mut state.frames),
+            std::mem::take(&mut state.shells),
+        );
+        drop(state);
+        drop((frames, shells));
+    }
+
+    fn notify_buffer(&self) {
+        static SIGNAL: LazyLock<Option<glib::subclass::SignalId>> = LazyLock::new(|| {
+            glib::subclass::SignalId::lookup(BUFFER_NOTIFY, FramePool::static_type())
+        });
+        let Some(signal) = *SIGNAL else { return };
+        // An emission costs allocations; most pools have nobody who listens.
+        // SAFETY: the pool lives, and the signal is one of its class.
+        let listened = unsafe {
+            glib::gobject_ffi::g_signal_has_handler_pending(
+                self.as_ptr().cast(),
+                glib::translate::IntoGlib::into_glib(signal),
+                0,
+                glib::ffi::GFALSE,
+            )
+        };
+        if listened != glib::ffi::GFALSE {
+            self.emit_by_name::<()>(BUFFER_NOTIFY, &[]);
+        }
+    }
+}
+
+/// A frame's number travels in the start position of the parameters.
+fn ask_for(frame: FrameId) -> gst::BufferPoolAcquireParams {
+    gst::BufferPoolAcquireParams::with_start_stop(
+        gst::format::Default::from_u64(u64::from(frame.0)),
+        gst::format::Default::from_u64(u64::from(frame.0)),
+        gst::BufferPoolAcquireFlags::DONTWAIT,
+    )
+}
+
+fn asked_frame(params: &gst::BufferPoolAcquireParams) -> Option<FrameId> {
+    match params.start() {
+        gst::GenericFormattedValue::Default(Some(frame)) => u32::try_from(*frame).ok().map(FrameId),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

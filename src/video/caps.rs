@@ -1,0 +1,240 @@
+//! Caps: what a camera offers, what is chosen, what it becomes.
+
+use super::{
+    colorimetry::colorimetry,
+    format::{Media, media},
+};
+use crate::camera::{PixelFormat, Size, StreamConfig, StreamFormat};
+use gst::prelude::*;
+
+/// The camera's formats and what it can do in time.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// What the camera would choose by itself.
+    pub default: StreamConfig,
+    /// In the camera's order.
+    pub formats: Vec<StreamFormat>,
+    /// Shortest and longest frame duration in microseconds, where the camera can say.
+    pub durations: Option<(u64, u64)>,
+    /// Whether we hold the frame rate by queueing requests, so that any rate below the camera's fastest is possible.
+    pub paced: bool,
+}
+
+/// A format, size and rate out of an [`Offer`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub format: PixelFormat,
+    pub media: Media,
+    pub size: Size,
+    /// 0/1 where nobody asked for one.
+    pub framerate: gst::Fraction,
+}
+
+const VARIABLE: gst::Fraction = gst::Fraction::new_raw(0, 1);
+/// Where the rate is ours to choose.
+const USUAL: gst::Fraction = gst::Fraction::new_raw(30, 1);
+const MICROSECONDS: u64 = 1_000_000;
+
+impl Offer {
+    /// Everything that the camera can deliver, a structure for each format and size.
+    pub fn caps(&self) -> gst::Caps {
+        let framerate = self.framerate_value();
+        let mut caps = gst::Caps::new_empty();
+        for (offered, media) in self.mapped() {
+            let mut add = |width: glib::SendValue, height: glib::SendValue| {
+                let mut structure = media.structure();
+                structure.set_value("width", width);
+                structure.set_value("height", height);
+                structure.set_value("framerate", framerate.clone());
+                caps.make_mut().append_structure(structure);
+            };
+            for size in &offered.sizes {
+                add(
+                    (size.width as i32).to_send_value(),
+                    (size.height as i32).to_send_value(),
+                );
+            }
+            if let Some(range) = offered.range {
+                add(
+                    int_range(range.min.width, range.max.width, range.step.width),
+                    int_range(range.min.height, range.max.height, range.step.height),
+                );
+            }
+        }
+        caps
+    }
+
+    fn mapped(&self) -> impl Iterator<Item = (&StreamFormat, Media)> {
+        self.formats
+            .iter()
+            .filter_map(|offered| Some((offered, media(offered.format)?)))
+    }
+
+    fn framerate_value(&self) -> glib::SendValue {
+        let (slowest, fastest) = match self.durations {
+            Some((shortest, longest)) => (rate(longest), rate(shortest)),
+            None => (VARIABLE, gst::Fraction::new(i32::MAX, 1)),
+        };
+        if self.paced || slowest == VARIABLE {
+            gst::FractionRange::new(VARIABLE, fastest).to_send_value()
+        } else if slowest < fastest {
+            let range = gst::FractionRange::new(slowest, fastest);
+            gst::List::from_values([VARIABLE.to_send_value(), range.to_send_value()])
+                .to_send_value()
+        } else {
+            gst::List::new([VARIABLE, fastest]).to_send_value()
+        }
+    }
+
+    /// The best of `allowed`, which is part of [`Self::caps`]: nearest in size to what the camera would choose, then in the camera's order.
+    pub fn choose(&self, allowed: &gst::CapsRef) -> Option<Choice> {
+        let default = self.default.size;
+        allowed
+            .iter()
+            .flat_map(|structure| {
+                self.mapped()
+                    .enumerate()
+                    .filter(|(_, (_, media))| media.is_in(structure))
+                    .filter_map(|(rank, (offered, media))| {
+                        let choice = self.fixate(structure, offered.format, media)?;
+                        Some(((distance(choice.size, default), rank), choice))
+                    })
+                    .collect::<Vec<_>>()
+            })
+            .min_by_key(|(key, _)| *key)
+            .map(|(_, choice)| choice)
+    }
+
+    fn fixate(
+        &self,
+        structure: &gst::StructureRef,
+        format: PixelFormat,
+        media: Media,
+    ) -> Option<Choice> {
+        let mut structure = structure.to_owned();
+        structure.fixate_field_nearest_int("width", self.default.size.width as i32);
+        structure.fixate_field_nearest_int("height", self.default.size.height as i32);
+        let free = gst::Caps::builder_full()
+            .structure(structure.clone())
+            .build();
+        let with_rate = |rate: gst::Fraction| {
+            let wanted = gst::Structure::builder(structure.name().as_str())
+                .field("framerate", rate)
+                .build();
+            free.can_intersect(&gst::Caps::builder_full().structure(wanted).build())
+        };
+        let framerate = if !self.paced && with_rate(VARIABLE) {
+            VARIABLE
+        } else {
+            structure.fixate_field_nearest_fraction("framerate", USUAL);
+            structure.get("framerate").ok()?
+        };
+        let dimension = |name: &str| u32::try_from(structure.get::<i32>(name).ok()?).ok();
+        Some(Choice {
+            format,
+            media,
+            size: Size::new(dimension("width")?, dimension("height")?),
+            framerate,
+        })
+    }
+
+    /// The caps of a stream that the camera has agreed to.
+    pub fn fixed_caps(&self, choice: &Choice, agreed: &StreamConfig) -> gst::Caps {
+        let mut structure = choice.media.structure();
+        structure.set("width", agreed.size.width as i32);
+        structure.set("height", agreed.size.height as i32);
+        structure.set("framerate", choice.framerate);
+        if choice.framerate == VARIABLE
+            && let Some((shortest, _)) = self.durations
+        {
+            structure.set("max-framerate", rate(shortest));
+        }
+        structure.set("pixel-aspect-ratio", gst::Fraction::new(1, 1));
+        structure.set("interlace-mode", "progressive");
+        if let Media::Raw(_) = choice.media
+            && let Some(colorimetry) = agreed.color_space.as_ref().and_then(colorimetry)
+        {
+            structure.set("colorimetry", colorimetry);
+        }
+        gst::Caps::builder_full().structure(structure).build()
+    }
+
+    /// What the camera can do, for people.
+    pub fn describe(&self) -> String {
+        let formats: Vec<String> = self
+            .mapped()
+            .map(|(offered, media)| {
+                let structure = media.structure();
+                let format = structure.get::<&str>("format").unwrap_or(structure.name());
+                let mut sizes: Vec<String> = offered.sizes.iter().map(Size::to_string).collect();
+                if let Some(range) = offered.range {
+                    sizes.push(format!("{} to {}", range.min, range.max));
+                }
+                format!("{format} at {}", sizes.join(", "))
+            })
+            .collect();
+        let rates = match self.durations {
+            Some((shortest, longest)) if longest > shortest => {
+                format!(
+                    ", {} to {} frames per second",
+                    rate(longest),
+                    rate(shortest)
+                )
+            }
+            Some((shortest, _)) => format!(", {} frames per second", rate(shortest)),
+            None => String::new(),
+        };
+        format!("{}{rates}", formats.join("; "))
+    }
+
+    /// The frame duration in microseconds that the camera is to hold, where somebody asked for a rate and it can.
+    pub fn frame_duration(&self, framerate: gst::Fraction) -> Option<u64> {
+        let (shortest, longest) = self.durations?;
+        let (numerator, denominator) = positive(framerate)?;
+        let duration = (MICROSECONDS * denominator + numerator / 2) / numerator;
+        Some(duration.clamp(shortest, longest))
+    }
+}
+
+/// The time from one frame to the next, in nanoseconds. `None` for a rate that varies.
+pub fn frame_interval(framerate: gst::Fraction) -> Option<u64> {
+    let (numerator, denominator) = positive(framerate)?;
+    Some((1000 * MICROSECONDS * denominator + numerator / 2) / numerator)
+}
+
+fn positive(framerate: gst::Fraction) -> Option<(u64, u64)> {
+    let numerator = u64::try_from(framerate.numer())
+        .ok()
+        .filter(|numerator| *numerator > 0)?;
+    Some((numerator, u64::try_from(framerate.denom()).ok()?))
+}
+
+/// Frames per second for a duration in microseconds.
+fn rate(duration: u64) -> gst::Fraction {
+    gst::Fraction::new(
+        MICROSECONDS as i32,
+        i32::try_from(duration.max(1)).unwrap_or(i32::MAX),
+    )
+}
+
+fn distance(size: Size, wanted: Size) -> u64 {
+    u64::from(size.width.abs_diff(wanted.width)) + u64::from(size.height.abs_diff(wanted.height))
+}
+
+fn int_range(min: u32, max: u32, step: u32) -> glib::SendValue {
+    let (min, max, step) = (min as i32, max as i32, step as i32);
+    // GStreamer's ranges begin and end at multiples of their step.
+    let (first, last) = if step > 1 {
+        ((min + step - 1) / step * step, max / step * step)
+    } else {
+        (min, max)
+    };
+    if first >= last {
+        first.min(max).to_send_value()
+    } else {
+        gst::IntRange::with_step(first, last, step.max(1)).to_send_value()
+    }
+}
+
+#[cfg(test)]
+mod tests;
