@@ -1,27 +1,72 @@
-//! Development builds find the libcamera that `pipelines/setup.sh` has built below `target/`; installed plugins name no path.
+//! Ends a build that cannot succeed with a line that names the set-up, before anything big is compiled; and lets development builds find the
+//! libcamera that `pipelines/setup.sh` has built below `target/`. Installed plugins name no path.
 
-use std::{env, path::Path};
+use std::{
+    env,
+    path::Path,
+    process::{Command, ExitCode, Stdio},
+};
 
-fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
-    let asked = |feature: &str| env::var_os(format!("CARGO_FEATURE_{feature}")).is_some();
-    if !asked("LIBCAMERA") || asked("CAPI") {
-        return;
+fn asked(feature: &str) -> bool {
+    env::var_os(format!("CARGO_FEATURE_{feature}")).is_some()
+}
+
+/// `pkg-config` as `.cargo/config.toml` names it.
+fn pkg_config(arguments: &[&str]) -> Option<String> {
+    let program = env::var_os("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into());
+    let output = Command::new(program)
+        .args(arguments)
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn needed() -> Vec<&'static str> {
+    let mut packages = Vec::new();
+    if asked("PLUGIN") {
+        packages.extend([
+            "gstreamer-1.0 >= 1.22",
+            "gstreamer-base-1.0",
+            "gstreamer-video-1.0",
+            "gstreamer-allocators-1.0",
+        ]);
     }
-    // libcamera-sys links libcamera; only where it was found matters here. If it is missing, that crate's own build has said so.
-    let Ok(libcamera) = pkg_config::Config::new()
-        .cargo_metadata(false)
-        .probe("libcamera")
-    else {
-        return;
-    };
-    let checkout = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
-    let private = Path::new(&checkout).join("target/libcamera");
-    for dir in libcamera
-        .link_paths
-        .iter()
-        .filter(|dir| dir.starts_with(&private))
-    {
-        println!("cargo:rustc-link-arg=-Wl,-rpath,{}", dir.display());
+    if asked("HARNESS") {
+        packages.extend(["gstreamer-check-1.0", "gstreamer-app-1.0"]);
     }
+    if asked("LIBCAMERA") {
+        packages.extend(["libcamera >= 0.4", "libcamera < 0.8"]);
+    }
+    packages
+}
+
+fn main() -> ExitCode {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=PKG_CONFIG");
+    println!("cargo::rerun-if-env-changed=PKG_CONFIG_PATH");
+    let missing: Vec<_> = needed()
+        .into_iter()
+        .filter(|package| pkg_config(&["--exists", package]).is_none())
+        .collect();
+    if !missing.is_empty() {
+        println!(
+            "cargo::error=not found: {}. Run pipelines/setup.sh once: it installs all that the build needs",
+            missing.join(", ")
+        );
+        return ExitCode::FAILURE;
+    }
+    if asked("LIBCAMERA") && !asked("CAPI") {
+        let checkout = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+        let private = Path::new(&checkout).join("target/libcamera");
+        if let Some(dir) = pkg_config(&["--variable=libdir", "libcamera"])
+            && Path::new(&dir).starts_with(&private)
+        {
+            println!("cargo::rustc-link-arg=-Wl,-rpath,{dir}");
+        }
+    }
+    ExitCode::SUCCESS
 }

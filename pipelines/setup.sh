@@ -5,6 +5,8 @@
 #                                   the system's, otherwise one built below target/libcamera
 #   pipelines/setup.sh --private    that build also where the system has libcamera (virtual cameras can be configured there only)
 #   pipelines/setup.sh --peer       and upstream's libcamerasrc beside it, for comparisons
+#
+# An interrupted or failed run leaves nothing half-finished behind: run it again.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 prefix="$root/target/libcamera"
@@ -15,38 +17,53 @@ for argument; do
     case $argument in
         --private) private=yes ;;
         --peer) private=yes peer=yes ;;
-        -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        -h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "setup: unknown argument '$argument'; see pipelines/setup.sh --help" >&2; exit 2 ;;
     esac
 done
-mkdir -p "$work"
-: >"$log"
 started=$SECONDS
 
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 
+running='' # the step's process, in a process group of its own
+stop_what_runs() {
+    [ -n "$running" ] || return 0
+    kill -TERM -- "-$running" 2>/dev/null || true
+    wait "$running" 2>/dev/null || true
+    running=''
+}
+trap stop_what_runs EXIT
+trap 'say "interrupted; run it again to go on"; exit 130' INT TERM HUP
+
 # Runs a command with its output in the log; says every few seconds how far it is, and shows the log's end when it fails.
 step() {
-    local label=$1 begun=$SECONDS shown=$SECONDS pid
+    local label=$1 begun=$SECONDS shown=$SECONDS status=0
     shift
     say "$label ..."
-    "$@" >>"$log" 2>&1 &
-    pid=$!
-    while kill -0 "$pid" 2>/dev/null; do
+    set -m
+    "$@" >>"$log" 2>&1 </dev/null 9>&- &
+    running=$!
+    set +m
+    while kill -0 "$running" 2>/dev/null; do
         sleep 0.2
         if ((SECONDS - shown >= 5)); then
             shown=$SECONDS
             say "$label: $((SECONDS - begun)) s $(tail -c 400 "$log" | tr '\r' '\n' | grep -oE '^\[[0-9]+/[0-9]+\]' | tail -1)"
         fi
     done
-    wait "$pid" || { tail -25 "$log" >&2; die "$label failed; the whole log is $log"; }
+    wait "$running" || status=$?
+    running=''
+    if ((status)); then
+        tail -25 "$log" >&2
+        die "$label failed (the whole log: target/setup/setup.log). If the network or a mirror was the reason, run this again later"
+    fi
 }
 
 supported() { # a libcamera version that the bindings support
     local minor
-    [[ $1 =~ ^0\.([0-9]+) ]] || return 1
-    minor=${BASH_REMATCH[1]}
+    [[ ${1-} =~ ^(0:)?0\.([0-9]+) ]] || return 1
+    minor=${BASH_REMATCH[2]}
     ((minor >= 4 && minor <= 7))
 }
 
@@ -74,16 +91,26 @@ missing_packages() {
     done
 }
 
+lists_are_read=no
+read_package_lists() {
+    [ $lists_are_read = no ] || return 0
+    step "reading the package lists" as_root apt-get update
+    lists_are_read=yes
+}
+
 install_packages() {
     local missing
     mapfile -t missing < <(missing_packages "$@")
     ((${#missing[@]})) || return 0
     if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
-        die "these packages are missing, and this user may not install them. Run: sudo apt-get install ${missing[*]}"
+        die "these packages are missing, and this user may not install them without a password. Run: sudo apt-get install ${missing[*]}"
     fi
-    step "reading the package lists" as_root apt-get update
-    step "installing ${#missing[@]} packages (${missing[*]})" \
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+    read_package_lists
+    if [ -n "$(dpkg --audit)" ]; then
+        step "finishing an interrupted installation" as_root env DEBIAN_FRONTEND=noninteractive dpkg --configure -a
+    fi
+    step "installing ${#missing[@]} packages (${missing[*]})" as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "${missing[@]}"
 }
 
 other_distribution() {
@@ -105,8 +132,10 @@ apt_for_suite() {
     # shellcheck source=/dev/null
     distribution=$(. /etc/os-release && echo "$ID")
     keyring=/usr/share/keyrings/$distribution-archive-keyring.gpg
+    [ -f "$keyring" ] || die "no source of libcamera is known for '$distribution'; install libcamera 0.4 to 0.7 and set PKG_CONFIG_PATH to it"
+    # shellcheck disable=SC2016 # $(...) is apt's own notation
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN)' 'Created-By: Packages' |
-        awk -v origin="$distribution" 'tolower($2) == origin && $1 !~ /security/ { print $1; exit }')
+        awk -v origin="$distribution" 'tolower($2) == origin && $1 !~ /security/ && !found { found = $1 } END { print found }')
     [ -n "$mirror" ] || die "no $distribution mirror in this machine's apt sources; add one and run 'apt-get update'"
     mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial"
     echo "deb-src [signed-by=$keyring] $mirror $suite main" >"$work/apt/sources.list"
@@ -118,6 +147,8 @@ Dir::Etc::PreferencesParts "/dev/null";
 Dir::State::Lists "$work/apt/lists";
 Dir::Cache "$work/apt/cache";
 APT::Sandbox::User "root";
+APT::Update::Error-Mode "any";
+Acquire::Retries "3";
 END
 }
 
@@ -125,20 +156,23 @@ source_versions() { # of libcamera in the suite, newest first
     APT_CONFIG="$work/apt/apt.conf" apt-cache showsrc libcamera 2>/dev/null | sed -n 's/^Version: //p' | sort -rV
 }
 
+# The source is complete when it is at its place: it is unpacked beside it and moved there.
 download_source() {
     local suite version suites=(unstable testing stable)
     grep -q '^ID=ubuntu' /etc/os-release && suites=(devel)
+    # The mirror is taken from the lists, which a fresh container does not have.
+    [ -n "$(apt-cache policy libcamera-dev 2>/dev/null)" ] || read_package_lists
     for suite in "${suites[@]}"; do
         apt_for_suite "$suite"
         step "looking for libcamera's source in $suite" env APT_CONFIG="$work/apt/apt.conf" apt-get update
         while read -r version; do
             supported "$version" || continue
-            rm -rf "$work/source" "$work/download"
+            rm -rf "$work/source" "$work/unpacked" "$work/download"
             mkdir -p "$work/download"
-            step "fetching libcamera $version" sh -c \
-                "cd '$work/download' && APT_CONFIG='$work/apt/apt.conf' apt-get source --download-only libcamera=$version"
-            step "unpacking libcamera $version" dpkg-source --no-check -x "$work"/download/*.dsc "$work/source"
-            echo "$version" >"$work/source/.version-of-suite"
+            step "fetching libcamera $version" env -C "$work/download" APT_CONFIG="$work/apt/apt.conf" \
+                apt-get source --download-only "libcamera=$version"
+            step "unpacking libcamera $version" dpkg-source --no-check -x "$work"/download/*.dsc "$work/unpacked"
+            mv "$work/unpacked" "$work/source"
             return 0
         done < <(source_versions)
     done
@@ -147,64 +181,94 @@ download_source() {
 
 # meson's options differ between versions: only those that this source knows are given.
 meson_options() {
-    local option file
-    file=$(ls "$work"/source/meson.options "$work"/source/meson_options.txt 2>/dev/null | head -1)
+    local option file="$work/source/meson_options.txt"
+    [ -f "$file" ] || file="$work/source/meson.options"
     for option in pipelines=virtual,uvcvideo,vimc,simple ipas=simple,vimc cam=enabled udev=enabled \
         gstreamer="$([ $peer = yes ] && echo enabled || echo disabled)" \
         softisp-gpu=disabled tracing=disabled libdw=disabled libunwind=disabled pycamera=disabled qcam=disabled \
         lc-compliance=disabled v4l2=disabled documentation=disabled doc_werror=false android=disabled test=false \
         cam-output-kms=disabled cam-output-sdl2=disabled cam-jpeg=disabled apps-output-dng=disabled; do
-        grep -q "option('${option%%=*}'" "$file" && echo "-D$option"
+        ! grep -q "option('${option%%=*}'" "$file" || echo "-D$option"
     done
-    return 0
 }
 
 build_libcamera() {
     local options
     # Debian's meson needs Debian's python and its modules.
     local -x PATH=/usr/bin:/bin
+    # libcamera would take its version from the git repository that it finds: ours.
+    local -x GIT_DIR=/nonexistent
+    # `cam` finds its library without LD_LIBRARY_PATH.
+    local -x LDFLAGS="-Wl,-rpath,$prefix/lib"
     mapfile -t options < <(meson_options)
-    rm -rf "$work/build"
+    rm -rf "$work/build" "$work/stage"
     step "configuring libcamera" meson setup "$work/build" "$work/source" --prefix="$prefix" --libdir=lib \
         --sysconfdir="$prefix/etc" --buildtype=release -Dwerror=false --wrap-mode=nodownload "${options[@]}"
     step "building libcamera (about 2 minutes)" ninja -C "$work/build"
-    step "installing libcamera below target/" ninja -C "$work/build" install
+    step "installing libcamera below target/" env DESTDIR="$work/stage" ninja -C "$work/build" install
+    install -D -m 644 "$root/pipelines/virtual.yaml" "$work/stage$prefix/share/libcamera/pipeline/virtual/virtual.yaml"
+    # Other builds see the whole of it or nothing.
+    echo "$prefix peer=$peer" >"$work/stage$prefix/.built"
+    rm -rf "$prefix"
+    mv "$work/stage$prefix" "$prefix"
+    rm -rf "$work/build" "$work/stage"
+}
+
+# Cargo does not see that another libcamera has come under the bindings.
+forget_bindings_to_another_libcamera() {
+    local target=${CARGO_TARGET_DIR:-$root/target}
+    rm -rf "$target"/*/build/libcamera-sys-* "$target"/*/.fingerprint/libcamera-sys-*
 }
 
 private_libcamera() {
     # The prefix is compiled in: a checkout that has moved needs its build again.
-    local stamp="$prefix/.built" wanted
-    wanted="$prefix peer=$peer"
-    if ! grep -qsxF -e "$wanted" -e "$prefix peer=yes" "$stamp"; then
+    if ! grep -qsxF -e "$prefix peer=$peer" -e "$prefix peer=yes" "$prefix/.built"; then
+        case $root in
+            *[!a-zA-Z0-9/._+@~-]*) die "libcamera cannot be built in '$root': move the checkout to a path of plain letters, digits and -_.+@~" ;;
+        esac
         install_packages "${libcamera_packages[@]}"
-        [ -f "$work/source/.version-of-suite" ] || download_source
+        [ -f "$work/source/meson.build" ] || download_source
         build_libcamera
-        echo "$wanted" >"$stamp"
-        rm -rf "$work/build"
+        forget_bindings_to_another_libcamera
     fi
     install -D -m 644 "$root/pipelines/virtual.yaml" "$prefix/share/libcamera/pipeline/virtual/virtual.yaml"
     say "libcamera $(PKG_CONFIG_PATH="$prefix/lib/pkgconfig" pkg-config --modversion libcamera) below target/, with virtual cameras"
 }
 
+version_on_offer() { # of the distribution's libcamera-dev
+    apt-cache policy libcamera-dev 2>/dev/null | awk '/Candidate:/ { print $2 }'
+}
+
 libcamera() {
-    local candidate
-    if [ $private = no ] && [ ! -f "$prefix/.built" ]; then
-        candidate=$(apt-cache policy libcamera-dev 2>/dev/null | awk '/Candidate:/ { print $2 }')
-        if supported "$(pkg-config --modversion libcamera 2>/dev/null)"; then
-            say "libcamera $(pkg-config --modversion libcamera) of this system"
-            return
-        elif supported "$candidate"; then
+    local installed
+    # Once there is a private build, the builds use it: it stays, and is kept up.
+    if [ $private = yes ] || [ -f "$prefix/.built" ]; then
+        private_libcamera
+        return
+    fi
+    installed=$(pkg-config --modversion libcamera 2>/dev/null) || installed=''
+    if ! supported "$installed"; then
+        [ -n "$(version_on_offer)" ] || read_package_lists
+        if supported "$(version_on_offer)"; then
             install_packages libcamera-dev libcamera-ipa libcamera-tools
-            return
+            installed=$(pkg-config --modversion libcamera)
         fi
     fi
-    private_libcamera
+    if supported "$installed"; then
+        say "libcamera $installed of this system"
+    else
+        private_libcamera
+    fi
 }
 
 # --- the whole ------------------------------------------------------------------------------------------------------------
 
 command -v cargo >/dev/null || die "Rust is missing: install 1.92 or newer with rustup, then run this again"
 command -v apt-get >/dev/null || other_distribution
+mkdir -p "$work"
+exec 9>"$work/lock"
+flock -n 9 || { say "waiting for another set-up of this checkout"; flock 9; }
+: >"$log"
 install_packages "${packages[@]}"
 libcamera
 say "ready after $((SECONDS - started)) s"
