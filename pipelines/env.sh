@@ -1,0 +1,23 @@
+# shellcheck shell=bash
+# Sourced by the pipelines: builds the plugin if it is not built, shows it to GStreamer, and names what several pipelines share.
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+build_release() { # what cargo build shall build, from wherever the user is
+    mkdir -p "$root/target"
+    [ -f "$root/target/release/libgstlibcamerars.so" ] || echo "building the plugin, once (about two minutes) ..." >&2
+    # Warnings are for who works on the sources.
+    (cd "$root" && cargo build --release --target-dir target "$@") 2>"$root/target/build.log" || { cat "$root/target/build.log" >&2; exit 1; }
+}
+build_release --lib
+
+# Not target/release itself: GStreamer would look into everything below it.
+mkdir -p "$root/target/plugins"
+ln -sfn ../release/libgstlibcamerars.so "$root/target/plugins/libgstlibcamerars.so"
+export GST_PLUGIN_PATH="$root/target/plugins${GST_PLUGIN_PATH:+:$GST_PLUGIN_PATH}"
+export LIBCAMERA_LOG_LEVELS="${LIBCAMERA_LOG_LEVELS-*:FATAL}"
+
+# Where the shared camera's socket is, and what its frames are: the wire carries no caps, so both sides are given them.
+export SOCKET="${SOCKET:-${XDG_RUNTIME_DIR:-/tmp}/camera.sock}"
+export CAPS="${CAPS:-video/x-raw,format=NV12,width=1280,height=720,framerate=30/1}"
+# How many frames; -1 goes on until Ctrl-C.
+export FRAMES="${FRAMES:--1}"
