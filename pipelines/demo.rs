@@ -319,15 +319,13 @@ fn demonstrate(camera: &Producer, caps: &str, directory: &Path, picture: &Path) 
     wait_for("the end of the stream", || {
         camera.look_for_errors()?;
         Ok(camera.ended.get())
-    })
-    .or_else(|error| match INTERRUPTED.load(Ordering::Relaxed) {
-        true => Ok(()),
-        false => Err(error),
     })?;
     judge(camera, &mut readers, picture, &watched)
 }
 
 struct Watched {
+    /// The user has ended it. From then on another Ctrl-C ends what is waited for.
+    interrupted: bool,
     /// Whether the reader was stopped and continued.
     complete: bool,
     /// The longest time in which no frame was captured.
@@ -390,16 +388,15 @@ fn watch(
         }
         thread::sleep(Duration::from_millis(50));
     }
+    let interrupted = INTERRUPTED.swap(false, Ordering::Relaxed);
     println!();
     if let Some(mut child) = saving {
         let ended = wait_for("the picture", || Ok(child.try_wait()?.is_some()));
         let _ = child.kill();
-        ended.or_else(|error| match INTERRUPTED.load(Ordering::Relaxed) {
-            true => Ok(()),
-            false => Err(error),
-        })?;
+        ended?;
     }
     Ok(Watched {
+        interrupted,
         complete: stopped && continued,
         longest_pause,
     })
@@ -494,10 +491,9 @@ fn judge(
         && missed == 0
         && in_flight <= 8
         && watched.longest_pause < STALL;
-    let interrupted = INTERRUPTED.load(Ordering::Relaxed);
     let sound = healthy_have_all
         && camera_has_all
-        && (interrupted || (watched.complete && picture_is_there));
+        && (watched.interrupted || (watched.complete && picture_is_there));
     println!(
         "{}",
         match (healthy_have_all && camera_has_all, sound) {

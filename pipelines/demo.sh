@@ -13,7 +13,6 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 "$here/setup.sh"
 . "$here/env.sh"
-build_release --example demo
 
 private=$(mktemp -d)
 trap 'rm -rf "$private"' EXIT
@@ -31,7 +30,7 @@ demonstrate || status=$?
 if [ "$status" = 3 ] && [ ! -f "$root/target/libcamera/.built" ]; then
     echo "demo: going on with a virtual camera"
     "$here/setup.sh" --private
-    build_release --example demo
+    build_plugin
     status=0
     demonstrate || status=$?
 fi

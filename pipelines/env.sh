@@ -2,13 +2,15 @@
 # Sourced by the pipelines: builds the plugin if it is not built, shows it to GStreamer, and names what several pipelines share.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-build_release() { # what cargo build shall build, from wherever the user is
+# One call for the plugin and the demonstration: cargo compiles the dependencies apart for each.
+build_plugin() {
+    local log="$root/target/build.log"
     mkdir -p "$root/target"
     [ -f "$root/target/release/libgstlibcamerars.so" ] || echo "building the plugin, once (about two minutes) ..." >&2
-    # Warnings are for who works on the sources.
-    (cd "$root" && cargo build --release --target-dir target "$@") 2>"$root/target/build.log" || { cat "$root/target/build.log" >&2; exit 1; }
+    # Warnings are for who works on the sources. The folder matters: cargo reads .cargo/ from where it is started.
+    (cd "$root" && cargo build --release --lib --example demo --target-dir target) 2>"$log" || { cat "$log" >&2; exit 1; }
 }
-build_release --lib
+build_plugin
 
 # Not target/release itself: GStreamer would look into everything below it.
 mkdir -p "$root/target/plugins"
