@@ -156,6 +156,7 @@ impl Producer {
         self.set_state(gst::State::Playing)?;
         let pad = self.sink.static_pad("sink").ok_or("no pad")?;
         wait_for("the camera's first frame", || {
+            not_interrupted()?;
             self.look_for_errors()?;
             Ok(self.captured() > 0 && pad.current_caps().is_some())
         })?;
@@ -220,12 +221,16 @@ fn number(structure: &gst::StructureRef, field: &str) -> u64 {
         .unwrap_or(0)
 }
 
+fn not_interrupted() -> Result<()> {
+    match INTERRUPTED.load(Ordering::Relaxed) {
+        true => Err("interrupted".into()),
+        false => Ok(()),
+    }
+}
+
 fn wait_for(what: &str, mut done: impl FnMut() -> Result<bool>) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while !done()? {
-        if INTERRUPTED.load(Ordering::Relaxed) {
-            return Err("interrupted".into());
-        }
         if Instant::now() > deadline {
             return Err(format!("waited {PATIENCE:?} in vain for {what}").into());
         }
@@ -299,7 +304,10 @@ fn demonstrate(camera: &Producer, caps: &str, directory: &Path, picture: &Path) 
     println!();
 
     camera.set_state(gst::State::Paused)?;
-    wait_for("the socket", || Ok(Path::new(&camera.socket).exists()))?;
+    wait_for("the socket", || {
+        not_interrupted()?;
+        Ok(Path::new(&camera.socket).exists())
+    })?;
     let mut readers = Vec::new();
     for index in 0..READERS {
         let output = directory.join(format!("reader-{index}"));
@@ -308,6 +316,7 @@ fn demonstrate(camera: &Producer, caps: &str, directory: &Path, picture: &Path) 
         readers.push(Reader { child, output });
     }
     wait_for("three readers", || {
+        not_interrupted()?;
         Ok(camera.sink.property::<u32>("num-clients") as usize == READERS)
     })?;
     camera.set_state(gst::State::Playing)?;
@@ -324,7 +333,7 @@ fn demonstrate(camera: &Producer, caps: &str, directory: &Path, picture: &Path) 
 }
 
 struct Watched {
-    /// The user has ended it. From then on another Ctrl-C ends what is waited for.
+    /// The user has ended it.
     interrupted: bool,
     /// Whether the reader was stopped and continued.
     complete: bool,
@@ -388,7 +397,8 @@ fn watch(
         }
         thread::sleep(Duration::from_millis(50));
     }
-    let interrupted = INTERRUPTED.swap(false, Ordering::Relaxed);
+    let interrupted = INTERRUPTED.load(Ordering::Relaxed);
+    readers[STOPPED].signal(libc::SIGCONT);
     println!();
     if let Some(mut child) = saving {
         let ended = wait_for("the picture", || Ok(child.try_wait()?.is_some()));

@@ -22,7 +22,7 @@ trap : INT TERM HUP
 demonstrate() {
     local limit=120
     [ "${KEEP-}" != 1 ] || limit=0
-    timeout --foreground --kill-after=10 "$limit" "$root/target/release/examples/demo" "$private" "$root/target/demo.png"
+    timeout --foreground --kill-after=60 "$limit" "$root/target/release/examples/demo" "$private" "$root/target/demo.png"
 }
 
 status=0

@@ -94,7 +94,7 @@ demo_ends_on_a_signal_and_leaves_nothing() {
         sleep 0.1
     done
     kill -TERM -- "-$pid"
-    deadline=$((SECONDS + 20))
+    deadline=$((SECONDS + 15))
     while kill -0 "$pid" 2>/dev/null; do
         ((SECONDS < deadline)) || { echo "it does not end"; kill -KILL -- "-$pid"; return 1; }
         sleep 0.1
