@@ -28,6 +28,7 @@ use crate::sync::{Arc, Mutex, OnceLock};
 use crate::video::caps::{Choice, Offer, frame_interval};
 use crate::video::format::Media;
 use crate::video::layout::{packed_planes, video_planes};
+use crate::video::repack::Repack;
 use std::io;
 
 pub struct Session {
@@ -36,7 +37,7 @@ pub struct Session {
     pub frames: u32,
     /// From one frame to the next, where that is known.
     pub interval: Option<gst::ClockTime>,
-    pub layout: Option<PlaneLayout>,
+    layout: Option<PlaneLayout>,
     state: Arc<LoopState>,
     pool: FramePool,
     ticker: Mutex<Option<Ticker>>,
@@ -142,6 +143,14 @@ impl Session {
         self.state.end();
         self.state.discard();
         self.pool.close();
+    }
+
+    /// How to copy frames for a peer that does not see their layout; `None` where they lie as the caps imply.
+    pub fn repack(&self) -> Result<Option<Repack>, glib::BoolError> {
+        match &self.layout {
+            Some(layout) => Repack::new(&self.caps, &layout.offsets, &layout.strides),
+            None => Ok(None),
+        }
     }
 
     pub fn state(&self) -> &LoopState {
