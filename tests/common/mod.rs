@@ -4,6 +4,7 @@
 
 pub mod frames;
 pub mod reader;
+pub mod rig;
 pub mod watchdog;
 
 use std::time::{Duration, Instant};
