@@ -1,5 +1,7 @@
 //! The ladder of floors: a file of `src/` uses only lower floors, or its own folder. `src/lib.rs` shows the table.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::{
     fs,
     path::{Path, PathBuf},

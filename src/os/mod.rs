@@ -1,4 +1,9 @@
-//! System calls.
+//! System calls: what the kernel gives to shared memory, sockets, clocks.
 
+pub mod area;
 pub mod clock;
+pub mod listener;
+pub mod lock_file;
 pub mod memfd;
+pub mod peer;
+pub mod poll;

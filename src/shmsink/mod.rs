@@ -1,4 +1,54 @@
-//! `shmsink-rs`.
-pub fn register(_plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    Ok(())
+//! `shmsink-rs`: gives frames to any number of stock `shmsrc` in other processes, and waits for none of them.
+//!
+//! # Threads and locks
+//!
+//! | thread | does | may block on |
+//! |---|---|---|
+//! | streaming | claim a slot, copy the frame into it, publish it, wake the control thread: `stream.rs` | a client only with `wait-for-connection`, and then only the first one |
+//! | control ("shm server") | owns every socket; accepts, reads acks, sends, emits signals: `control.rs` | epoll |
+//!
+//! There is one lock that both take, `Shared::state`, a leaf: nothing is called under it but the pure state machine of `crate::shm`. No system
+//! call, no copy, no log line, no signal and no GStreamer happens with it held. `Handover::state` is the other leaf; the two are never held
+//! together. The GstObject lock is never taken. The properties' lock is held to copy them.
+//!
+//! The wake protocol: the streaming thread publishes under the lock, unlocks, *then* writes the eventfd; the control thread empties the
+//! eventfd, *then* looks at the state under the lock. A frame published before the look is sent by it, a later one wakes again.
+//!
+//! A signal handler may do what it likes, setting the element to NULL included: while signals are emitted the control thread's sockets lie in
+//! [`handover`], where `stop()` can take them from any thread without waiting for the handler.
+
+use crate::sync::LazyLock;
+use glib::prelude::*;
+
+mod control;
+mod frame;
+mod handover;
+mod imp;
+mod properties;
+mod session;
+mod settings;
+mod shared;
+mod stats;
+mod stream;
+
+static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+    gst::DebugCategory::new(
+        "shmsink-rs",
+        gst::DebugColorFlags::empty(),
+        Some("shared memory sink that never waits for a reader"),
+    )
+});
+
+glib::wrapper! {
+    /// The element `shmsink-rs`.
+    pub struct ShmSink(ObjectSubclass<imp::ShmSink>) @extends gst_base::BaseSink, gst::Element, gst::Object;
+}
+
+pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    gst::Element::register(
+        Some(plugin),
+        "shmsink-rs",
+        gst::Rank::NONE,
+        ShmSink::static_type(),
+    )
 }

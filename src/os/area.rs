@@ -1,0 +1,209 @@
+//! Shared memory that other processes map by name.
+//!
+//! The object is sized, given its memory and its mode before it has a name, so nobody ever sees it unfinished, and a /dev/shm that is too small
+//! is an error here and not a SIGBUS in the middle of a frame.
+
+use std::{ffi::c_void, fmt, ops::Range, os::fd::OwnedFd, ptr::NonNull};
+
+use rustix::{
+    fs::{self, AtFlags, CWD, FallocateFlags, Mode, OFlags},
+    io::Errno,
+    mm::{self, Advice, MapFlags, ProtFlags},
+};
+
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU32, Ordering};
+
+const DIRECTORY: &str = "/dev/shm";
+const PAGE: usize = 4096;
+
+#[derive(Debug, thiserror::Error)]
+pub enum AreaError {
+    #[error(
+        "cannot reserve {asked} bytes of shared memory: {DIRECTORY} has {free} of {total} bytes free. Make it larger (docker run --shm-size=..., \
+         or mount -o remount,size=... {DIRECTORY}), or lower client-window, max-clients or the frames' size"
+    )]
+    NoSpace { asked: u64, free: u64, total: u64 },
+    #[error("cannot {step} in {DIRECTORY}: {source}. Check that {DIRECTORY} is a writable tmpfs")]
+    System {
+        step: &'static str,
+        source: std::io::Error,
+    },
+}
+
+fn failed(step: &'static str) -> impl Fn(Errno) -> AreaError {
+    move |errno| AreaError::System {
+        step,
+        source: errno.into(),
+    }
+}
+
+/// A named shared memory object and our mapping of it. The name goes with the last reference; readers that have mapped it keep their mapping.
+pub struct Area {
+    fd: OwnedFd,
+    base: NonNull<u8>,
+    length: usize,
+    name: String,
+}
+
+// SAFETY: the mapping belongs to this value and lives as long; it is written through the one `AreaWriter` only.
+unsafe impl Send for Area {}
+// SAFETY: as above. What `&Area` offers does not touch the contents beyond reads that fault pages in.
+unsafe impl Sync for Area {}
+
+impl fmt::Debug for Area {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Area")
+            .field("name", &self.name)
+            .field("length", &self.length)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The right to write into an area. There is one for each.
+#[derive(Debug)]
+pub struct AreaWriter(Arc<Area>);
+
+impl AreaWriter {
+    /// Makes an object of `length` bytes of which the first `reserved` have memory, readable by those that `mode` names.
+    pub fn create(length: u64, reserved: u64, mode: u32) -> Result<Self, AreaError> {
+        let no_space = |_| no_space(length);
+        let size = usize::try_from(length).map_err(no_space)?;
+        let fd = fs::open(
+            DIRECTORY,
+            OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC,
+            Mode::RUSR | Mode::WUSR,
+        )
+        .map_err(failed("create shared memory"))?;
+        fs::ftruncate(&fd, length).map_err(failed("size shared memory"))?;
+        // SAFETY: a fresh mapping at an address of the kernel's choice overlaps nothing of ours.
+        let base = unsafe {
+            mm::mmap(
+                std::ptr::null_mut(),
+                size,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                &fd,
+                0,
+            )
+        }
+        .map_err(failed("map shared memory"))?;
+        let mut area = Area {
+            fd,
+            base: NonNull::new(base.cast()).ok_or(failed("map shared memory")(Errno::INVAL))?,
+            length: size,
+            name: String::new(),
+        };
+        area.reserve(0..reserved)?;
+        fs::fchmod(&area.fd, Mode::from_raw_mode(mode))
+            .map_err(failed("set the mode of shared memory"))?;
+        area.name = link(&area.fd)?;
+        Ok(Self(Arc::new(area)))
+    }
+
+    pub fn area(&self) -> &Arc<Area> {
+        &self.0
+    }
+
+    /// The bytes at `offset`, or `None` when they are not all inside the area. Write only what was reserved.
+    pub fn bytes_mut(&mut self, offset: u64, size: u64) -> Option<&mut [u8]> {
+        let offset = usize::try_from(offset).ok()?;
+        let size = usize::try_from(size).ok()?;
+        let end = offset.checked_add(size)?;
+        if end > self.0.length {
+            return None;
+        }
+        // SAFETY: inside the mapping, which lives as long as `self`; no other slice of it exists in this process, because there is one writer
+        // for each area and it is borrowed mutably. Readers map it read-only.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.0.base.as_ptr().add(offset), size) })
+    }
+}
+
+impl Area {
+    /// The name for `shm_open`, with its slash.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives these bytes memory, now and in our page tables, so that writing them neither fails nor faults. What was reserved before stays.
+    pub fn reserve(&self, bytes: Range<u64>) -> Result<(), AreaError> {
+        let size = bytes.end.saturating_sub(bytes.start);
+        if size == 0 {
+            return Ok(());
+        }
+        loop {
+            match fs::fallocate(&self.fd, FallocateFlags::empty(), bytes.start, size) {
+                Ok(()) => break,
+                Err(Errno::INTR) => (),
+                Err(Errno::NOSPC) => return Err(no_space(size)),
+                Err(errno) => return Err(failed("reserve shared memory")(errno)),
+            }
+        }
+        self.prefault(bytes);
+        Ok(())
+    }
+
+    /// A first write to a page costs microseconds; not in the stream, please.
+    fn prefault(&self, bytes: Range<u64>) {
+        let end = usize::try_from(bytes.end)
+            .unwrap_or(usize::MAX)
+            .min(self.length);
+        let start = usize::try_from(bytes.start).unwrap_or(usize::MAX).min(end) / PAGE * PAGE;
+        // SAFETY: inside the mapping, and MADV_POPULATE_WRITE changes no byte.
+        let populated = unsafe {
+            mm::madvise(
+                self.base.as_ptr().add(start).cast::<c_void>(),
+                end - start,
+                Advice::LinuxPopulateWrite,
+            )
+        };
+        if populated.is_ok() {
+            return;
+        }
+        // Before Linux 5.14. A read maps a page of shared memory as well as a write does.
+        for page in (start..end).step_by(PAGE) {
+            // SAFETY: inside the mapping and, having been allocated, backed by memory; volatile, as other processes' business is none of ours.
+            unsafe { self.base.as_ptr().add(page).read_volatile() };
+        }
+    }
+}
+
+impl Drop for Area {
+    fn drop(&mut self) {
+        if !self.name.is_empty() {
+            // It may have been removed by hand, and there is nobody to tell.
+            let _ = fs::unlink(format!("{DIRECTORY}{}", self.name));
+        }
+        // SAFETY: this value's own mapping, of that length; nobody has a reference into it any more.
+        let _ = unsafe { mm::munmap(self.base.as_ptr().cast(), self.length) };
+    }
+}
+
+fn no_space(asked: u64) -> AreaError {
+    let (free, total) = fs::statvfs(DIRECTORY).map_or((0, 0), |stat| {
+        (stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize)
+    });
+    AreaError::NoSpace { asked, free, total }
+}
+
+/// Gives the object a name that no other has.
+fn link(fd: &OwnedFd) -> Result<String, AreaError> {
+    use std::os::fd::AsRawFd;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+
+    let owner = rustix::process::geteuid().as_raw();
+    let process = std::process::id();
+    // AT_EMPTY_PATH would need a capability; this way round needs only /proc.
+    let unnamed = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("/libcamerars.{owner}.{process}.{number}");
+        let path = format!("{DIRECTORY}{name}");
+        match fs::linkat(CWD, &unnamed, CWD, &path, AtFlags::SYMLINK_FOLLOW) {
+            Ok(()) => return Ok(name),
+            // Another process namespace has a process of our number, or a dead one had.
+            Err(Errno::EXIST) => (),
+            Err(errno) => return Err(failed("name shared memory")(errno)),
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! The state machine of the server: events in through `handle_*`, what to do about them out through `poll_*`, time as an argument.
+//!
+//! What it keeps, whatever clients do (each is checked after every step of random histories in `tests/shm_server.rs`):
+//!
+//! - A slot is free exactly when nobody refers to it: not the writer, not the newest frame, no client.
+//! - A client holds at most its window, counted across generations. A client that holds less gets every frame.
+//! - There are `RESERVE + window x clients` slots with memory, so a healthy client's frame always finds one: what one client does never
+//!   changes which frames another gets.
+//! - A client's frames have strictly growing sequence numbers.
+//! - The newest frame is kept, in one slot for all, only while some client with a full window has not had it. Such a client gets it with its
+//!   next ack.
+//! - An area that is no longer current goes as soon as nobody refers to its slots.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use super::{
+    client::{Client, ClientId, Frame, Next, Peer},
+    layout::{Layout, Limits, MAX_RETIRED_GENERATIONS},
+    slots::Slots,
+    snapshot::{Counters, Snapshot},
+    wire::Message,
+};
+
+/// A slot that the writer may fill, and nobody else knows.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub generation: u32,
+    pub slot: usize,
+    pub offset: u64,
+}
+
+/// What to do with an incoming frame.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Write it here, then call [`Server::handle_frame_published`].
+    Claimed(Claim),
+    /// Make an area for frames of this size, then ask again.
+    NeedsArea,
+    /// Nobody is there to read it.
+    NoClient,
+    /// No slot is free; drop it. The caller's own unfinished claims are the only possible cause.
+    NoSlot,
+}
+
+/// Why a client was not taken on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// There are `max_clients` already.
+    Full,
+    /// Give the current area memory for so many slots, call [`Server::handle_reserved`], then ask again.
+    NeedsSlots { generation: u32, slots: usize },
+}
+
+/// A client broke the protocol and is to be dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("ack of offset {offset}, where it holds no frame")]
+pub struct UnknownAck {
+    pub offset: u64,
+}
+
+#[derive(Debug)]
+pub struct Server {
+    limits: Limits,
+    /// By generation; the last is the current one.
+    areas: VecDeque<Slots>,
+    clients: BTreeMap<ClientId, Client>,
+    next_client: u64,
+    sequence: u64,
+    newest: Option<Frame>,
+    retired: Vec<u32>,
+    evicted: Vec<ClientId>,
+    counters: Counters,
+}
+
+impl Server {
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            areas: VecDeque::new(),
+            clients: BTreeMap::new(),
+            next_client: 1,
+            sequence: 0,
+            newest: None,
+            retired: Vec::new(),
+            evicted: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// The generation that the next area is to have.
+    pub fn next_generation(&self) -> u32 {
+        self.areas.back().map_or(1, |area| area.generation() + 1)
+    }
+
+    /// The current area's layout, and how many of its slots have memory.
+    pub fn current_area(&self) -> Option<(Layout, usize)> {
+        self.areas
+            .back()
+            .map(|area| (*area.layout(), area.reserved()))
+    }
+
+    /// Slots with memory that the current number of clients, and the first one that will come, have been promised.
+    pub fn slots_needed(&self) -> usize {
+        self.limits.slots_for(self.clients.len().max(1))
+    }
+
+    /// A client connected. The `Full` and `NeedsSlots` answers change nothing.
+    pub fn handle_connect(&mut self, peer: Peer) -> Result<ClientId, Refusal> {
+        if self.clients.len() >= self.limits.max_clients {
+            return Err(Refusal::Full);
+        }
+        let slots = self.limits.slots_for(self.clients.len() + 1);
+        if let Some(area) = self.areas.back()
+            && area.reserved() < slots
+        {
+            return Err(Refusal::NeedsSlots {
+                generation: area.generation(),
+                slots,
+            });
+        }
+        let id = ClientId(self.next_client);
+        self.next_client += 1;
+        self.clients.insert(id, Client::new(peer, self.sequence));
+        Ok(id)
+    }
+
+    /// The first `slots` slots of that area have memory now. Nothing happens when it is no longer current.
+    pub fn handle_reserved(&mut self, generation: u32, slots: usize) {
+        if let Some(area) = self.areas.back_mut()
+            && area.generation() == generation
+        {
+            area.reserve(slots);
+        }
+    }
+
+    /// A new area takes over; its generation is [`next_generation`](Self::next_generation). `Err` says how many slots need memory first,
+    /// when more clients came meanwhile.
+    pub fn handle_area(
+        &mut self,
+        layout: Layout,
+        name: &str,
+        reserved: usize,
+    ) -> Result<(), usize> {
+        if reserved < self.slots_needed() {
+            return Err(self.slots_needed());
+        }
+        debug_assert_eq!(layout.generation, self.next_generation());
+        self.areas.push_back(Slots::new(layout, name, reserved));
+        // Of another size or from before other caps; whoever waits for it gets the first frame of the new area.
+        if let Some(newest) = self.newest.take() {
+            self.release(&newest);
+        }
+        self.retire();
+        while self.areas.len() > MAX_RETIRED_GENERATIONS + 1 {
+            let Some(oldest) = self.areas.front().map(Slots::generation) else {
+                break;
+            };
+            let holders: Vec<ClientId> = self
+                .clients
+                .iter()
+                .filter(|(_, client)| client.holds_generation(oldest))
+                .map(|(id, _)| *id)
+                .collect();
+            if holders.is_empty() {
+                break;
+            }
+            for id in holders {
+                self.handle_disconnect(id);
+                self.evicted.push(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// A frame of `size` bytes came in.
+    pub fn admit(&mut self, size: u64) -> Admission {
+        let Some(area) = self.areas.back_mut() else {
+            return Admission::NeedsArea;
+        };
+        if size > area.layout().capacity {
+            return Admission::NeedsArea;
+        }
+        if self.clients.is_empty() {
+            self.counters.without_client += 1;
+            return Admission::NoClient;
+        }
+        let Some(slot) = area.claim() else {
+            self.counters.dropped_no_slot += 1;
+            return Admission::NoSlot;
+        };
+        Admission::Claimed(Claim {
+            generation: area.generation(),
+            slot,
+            offset: area.layout().offset(slot),
+        })
+    }
+
+    /// A frame without a single byte came in. Readers have no use for it.
+    pub fn handle_empty_frame(&mut self) {
+        self.counters.empty += 1;
+    }
+
+    /// The claimed slot holds a frame of `size` bytes. True when there is something to transmit.
+    pub fn handle_frame_published(&mut self, claim: Claim, size: u64) -> bool {
+        self.sequence += 1;
+        self.counters.published += 1;
+        self.counters.bytes += size;
+        let frame = Frame {
+            sequence: self.sequence,
+            generation: claim.generation,
+            slot: claim.slot,
+            offset: claim.offset,
+            size,
+        };
+        let (mut promised, mut passed_by) = (0, false);
+        for client in self.clients.values_mut() {
+            if client.outstanding() < self.limits.window {
+                client.promise(frame);
+                promised += 1;
+            } else {
+                client.skip();
+                passed_by = true;
+            }
+        }
+        for _ in 0..promised {
+            self.refer(&frame);
+        }
+        if passed_by {
+            self.refer(&frame);
+        }
+        let before = std::mem::replace(&mut self.newest, passed_by.then_some(frame));
+        if let Some(before) = before {
+            self.release(&before);
+        }
+        self.release(&frame);
+        self.retire();
+        promised > 0
+    }
+
+    /// The claimed slot holds nothing after all.
+    pub fn handle_claim_dropped(&mut self, claim: &Claim) {
+        if let Some(area) = self.area(claim.generation) {
+            area.release(claim.slot);
+        }
+        self.retire();
+    }
+
+    /// A client acked the frame at `offset`. On `Err` it is to be disconnected. An ack of a client that is gone means nothing.
+    pub fn handle_ack(
+        &mut self,
+        id: ClientId,
+        offset: u64,
+        now: Duration,
+    ) -> Result<(), UnknownAck> {
+        let Some(client) = self.clients.get_mut(&id) else {
+            return Ok(());
+        };
+        let frame = client.ack(offset, now).ok_or(UnknownAck { offset })?;
+        if let Some(newest) = self.newest
+            && client.lacks(&newest)
+        {
+            client.promise(newest);
+            client.unskip();
+            self.refer(&newest);
+        }
+        self.release(&frame);
+        self.drop_newest_nobody_lacks();
+        self.retire();
+        Ok(())
+    }
+
+    /// A client is gone, and with it its claims.
+    pub fn handle_disconnect(&mut self, id: ClientId) {
+        let Some(client) = self.clients.remove(&id) else {
+            return;
+        };
+        for frame in client.frames() {
+            self.release(frame);
+        }
+        self.drop_newest_nobody_lacks();
+        self.retire();
+    }
+
+    /// The next message for a client, which from now on counts as sent. It is to be sent whole before the next one.
+    pub fn poll_transmit(&mut self, id: ClientId, now: Duration) -> Option<Message<'_>> {
+        let next = self.clients.get_mut(&id)?.next(now)?;
+        match next {
+            Next::Close(generation) => Some(Message::CloseArea { generation }),
+            Next::Send(frame) => Some(Message::NewBuffer {
+                generation: frame.generation,
+                offset: frame.offset,
+                size: frame.size,
+            }),
+            Next::Announce(generation) => {
+                let area = self
+                    .areas
+                    .iter()
+                    .find(|area| area.generation() == generation)?;
+                Some(Message::NewArea {
+                    generation,
+                    length: area.layout().length(),
+                    name: area.name(),
+                })
+            }
+        }
+    }
+
+    /// A generation whose memory can go: nobody holds anything in it.
+    pub fn poll_retired(&mut self) -> Option<u32> {
+        self.retired.pop()
+    }
+
+    /// A client that was disconnected because it held frames of too old an area.
+    pub fn poll_evicted(&mut self) -> Option<ClientId> {
+        self.evicted.pop()
+    }
+
+    pub fn snapshot(&self, now: Duration) -> Snapshot {
+        let current = self.areas.back();
+        Snapshot {
+            generation: current.map_or(0, Slots::generation),
+            slots_total: current.map_or(0, |area| area.layout().slots),
+            slots_reserved: current.map_or(0, Slots::reserved),
+            slots_free: current.map_or(0, Slots::free),
+            shm_bytes: self
+                .areas
+                .iter()
+                .map(|area| area.layout().bytes_of(area.reserved()))
+                .sum(),
+            areas_retired: self.areas.len().saturating_sub(1),
+            counters: self.counters,
+            clients: self
+                .clients
+                .iter()
+                .map(|(id, client)| client.snapshot(*id, self.limits.window, now))
+                .collect(),
+        }
+    }
+
+    fn area(&mut self, generation: u32) -> Option<&mut Slots> {
+        self.areas
+            .iter_mut()
+            .find(|area| area.generation() == generation)
+    }
+
+    fn refer(&mut self, frame: &Frame) {
+        if let Some(area) = self.area(frame.generation) {
+            area.refer(frame.slot);
+        }
+    }
+
+    fn release(&mut self, frame: &Frame) {
+        if let Some(area) = self.area(frame.generation) {
+            area.release(frame.slot);
+        }
+    }
+
+    fn drop_newest_nobody_lacks(&mut self) {
+        if let Some(newest) = self.newest
+            && !self.clients.values().any(|client| client.lacks(&newest))
+        {
+            self.newest = None;
+            self.release(&newest);
+        }
+    }
+
+    fn retire(&mut self) {
+        let Some(current) = self.areas.back().map(Slots::generation) else {
+            return;
+        };
+        let retired = &mut self.retired;
+        self.areas.retain(|area| {
+            let goes = area.generation() != current && area.is_idle();
+            if goes {
+                retired.push(area.generation());
+            }
+            !goes
+        });
+    }
+}

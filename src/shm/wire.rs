@@ -1,0 +1,128 @@
+//! The wire of the stock `shmsink` and `shmsrc`: fixed structs of 24 bytes in the host's byte order and LP64 layout, one of them followed by a
+//! name.
+//!
+//! | offset | size | field | sent as |
+//! |---|---|---|---|
+//! | 0 | 4 | type | 1 new area, 2 close area, 3 new buffer, 4 ack |
+//! | 4 | 4 | area id | the generation, from 1 |
+//! | 8 | 8 | new area: length; new buffer, ack: offset | |
+//! | 16 | 8 | new area: 4 bytes name length with its NUL, 4 bytes nothing; new buffer: size | |
+//!
+//! A reader of 32 bits has 16-byte structs and cannot talk to a server of 64 bits; that is a limit of the stock wire.
+
+/// Bytes of every message without the name.
+pub const MESSAGE_SIZE: usize = 24;
+
+const NEW_AREA: u32 = 1;
+const CLOSE_AREA: u32 = 2;
+const NEW_BUFFER: u32 = 3;
+const ACK_BUFFER: u32 = 4;
+
+/// What a server says. The reader takes each with one non-blocking read and gives up on a partial one, so each is sent whole, in one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// Map `length` bytes of the POSIX shared memory object `name` (which starts with its slash).
+    NewArea {
+        generation: u32,
+        length: u64,
+        name: &'a str,
+    },
+    /// No more frames will come from that area.
+    CloseArea { generation: u32 },
+    /// A frame lies at these bytes of that area; to be acked with its offset.
+    NewBuffer {
+        generation: u32,
+        offset: u64,
+        size: u64,
+    },
+}
+
+impl Message<'_> {
+    /// Appends the message's bytes to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match *self {
+            Message::NewArea {
+                generation,
+                length,
+                name,
+            } => {
+                let name_size = u32::try_from(name.len() + 1).unwrap_or(u32::MAX);
+                header(out, NEW_AREA, generation, length);
+                out.extend_from_slice(&name_size.to_ne_bytes());
+                out.extend_from_slice(&[0; 4]);
+                out.extend_from_slice(name.as_bytes());
+                out.push(0);
+            }
+            Message::CloseArea { generation } => {
+                header(out, CLOSE_AREA, generation, 0);
+                out.extend_from_slice(&[0; 8]);
+            }
+            Message::NewBuffer {
+                generation,
+                offset,
+                size,
+            } => {
+                header(out, NEW_BUFFER, generation, offset);
+                out.extend_from_slice(&size.to_ne_bytes());
+            }
+        }
+    }
+}
+
+fn header(out: &mut Vec<u8>, kind: u32, generation: u32, word: u64) {
+    out.extend_from_slice(&kind.to_ne_bytes());
+    out.extend_from_slice(&generation.to_ne_bytes());
+    out.extend_from_slice(&word.to_ne_bytes());
+}
+
+/// A client is done with the frame at `offset`. The area id that comes along is not looked at: readers up to 1.28.6 send the newest area's id
+/// whatever area the frame was in, so offsets are unique across generations instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ack {
+    pub offset: u64,
+}
+
+/// A client said something that is no ack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("message of type {kind} where only acks (type {ACK_BUFFER}) are known")]
+pub struct NotAnAck {
+    pub kind: u32,
+}
+
+/// Takes acks out of a byte stream, however it is cut.
+#[derive(Debug, Default, Clone)]
+pub struct AckParser {
+    partial: [u8; MESSAGE_SIZE],
+    filled: usize,
+}
+
+impl AckParser {
+    /// The next ack of `bytes`, which is advanced past it; `None` when `bytes` is used up. What is left of a partial ack is kept.
+    pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Ack>, NotAnAck> {
+        let (_, room) = self.partial.split_at_mut(self.filled);
+        let taken = room.len().min(bytes.len());
+        let (head, rest) = bytes.split_at(taken);
+        room[..taken].copy_from_slice(head);
+        *bytes = rest;
+        self.filled += taken;
+        if self.filled < MESSAGE_SIZE {
+            return Ok(None);
+        }
+        self.filled = 0;
+        let kind = self.word(0);
+        if kind != ACK_BUFFER {
+            return Err(NotAnAck { kind });
+        }
+        let mut offset = [0; 8];
+        offset.copy_from_slice(&self.partial[8..16]);
+        Ok(Some(Ack {
+            offset: u64::from_ne_bytes(offset),
+        }))
+    }
+
+    fn word(&self, at: usize) -> u32 {
+        let mut word = [0; 4];
+        word.copy_from_slice(&self.partial[at..at + 4]);
+        u32::from_ne_bytes(word)
+    }
+}

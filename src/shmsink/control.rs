@@ -1,0 +1,284 @@
+//! The control thread's work: it owns every socket and is the only one that sends.
+
+use std::{collections::BTreeMap, io, time::Duration};
+
+use super::{CAT, shared::Shared};
+use crate::os::area::AreaError;
+use crate::os::listener::Listener;
+use crate::os::peer::Peer;
+use crate::os::peer::Received;
+use crate::os::peer::Sent;
+use crate::os::poll::Poller;
+use crate::shm::client::ClientId;
+use crate::shm::server::Refusal;
+use crate::shm::wire::AckParser;
+use crate::sync::Arc;
+
+const LISTENER: u64 = 0;
+/// Client numbers start at 1 and never come here.
+const WAKER: u64 = u64::MAX;
+/// Clients taken on before the others get their turn again.
+const ACCEPTS_PER_TURN: usize = 8;
+/// How long no client is accepted after the system had no file descriptor for one.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What the application is to be told, with no lock held.
+#[derive(Debug)]
+pub(super) enum Event {
+    Connected(i32),
+    /// The socket is closed when this is dropped, so that its number means nobody else while it is being told.
+    Disconnected(Peer),
+}
+
+#[derive(Debug)]
+struct Connection {
+    id: ClientId,
+    peer: Peer,
+    acks: AckParser,
+    /// The message that is next on the socket. Not empty for longer only while the socket is full.
+    message: Vec<u8>,
+    waits_for_room: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Control {
+    shared: Arc<Shared>,
+    listener: Listener,
+    poller: Poller,
+    connections: BTreeMap<u64, Connection>,
+    accept_paused: bool,
+}
+
+impl Control {
+    pub fn new(shared: Arc<Shared>, listener: Listener) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        poller.add(&listener, LISTENER)?;
+        poller.add(shared.waker(), WAKER)?;
+        Ok(Self {
+            shared,
+            listener,
+            poller,
+            connections: BTreeMap::new(),
+            accept_paused: false,
+        })
+    }
+
+    /// Waits for something to happen and deals with it. Returns what the application is to be told.
+    pub fn turn(&mut self) -> io::Result<Vec<Event>> {
+        let mut events = Vec::new();
+        let ready = self
+            .poller
+            .wait(self.accept_paused.then_some(ACCEPT_PAUSE))?;
+        if self.accept_paused {
+            self.accept_paused = false;
+            self.poller.modify(&self.listener, LISTENER, true, false)?;
+        }
+        for ready in ready {
+            match ready.token {
+                WAKER => self.shared.waker().acknowledge(),
+                LISTENER => self.accept(&mut events)?,
+                number if ready.readable => self.receive(number, &mut events),
+                _ => (),
+            }
+        }
+        self.transmit(&mut events);
+        self.tidy(&mut events);
+        Ok(events)
+    }
+
+    /// Sends what is still to be sent as far as clients take it at once, and parts with all of them.
+    pub fn shut_down(mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.transmit(&mut events);
+        let numbers: Vec<u64> = self.connections.keys().copied().collect();
+        for number in numbers {
+            self.disconnect(number, &mut events);
+        }
+        events
+    }
+
+    fn accept(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.listener.accept() {
+                Ok(Some(peer)) => self.take_on(peer, events),
+                Ok(None) => break,
+                Err(error) => {
+                    gst::warning!(CAT, "Cannot accept a client now: {error}");
+                    self.accept_paused = true;
+                    self.poller.modify(&self.listener, LISTENER, false, false)?;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_on(&mut self, peer: Peer, events: &mut Vec<Event>) {
+        let facts = crate::shm::client::Peer {
+            fd: peer.fd(),
+            pid: peer.pid(),
+        };
+        let id = loop {
+            let refusal = match self.shared.lock().server.handle_connect(facts) {
+                Ok(id) => break id,
+                Err(refusal) => refusal,
+            };
+            match refusal {
+                Refusal::Full => {
+                    gst::warning!(
+                        CAT,
+                        "Refused process {}: there are max-clients clients already",
+                        facts.pid
+                    );
+                    return;
+                }
+                Refusal::NeedsSlots { generation, slots } => {
+                    if let Err(error) = self.reserve(generation, slots) {
+                        gst::warning!(CAT, "Refused process {}: {error}", facts.pid);
+                        return;
+                    }
+                }
+            }
+        };
+        let number = id.number();
+        if let Err(error) = self.poller.add(&peer, number) {
+            gst::warning!(CAT, "Refused process {}: {error}", facts.pid);
+            self.shared.lock().server.handle_disconnect(id);
+            return;
+        }
+        gst::info!(CAT, "Process {} connected, fd {}", facts.pid, facts.fd);
+        events.push(Event::Connected(facts.fd));
+        self.connections.insert(
+            number,
+            Connection {
+                id,
+                peer,
+                acks: AckParser::default(),
+                message: Vec::new(),
+                waits_for_room: false,
+            },
+        );
+        self.shared.client_arrived();
+    }
+
+    /// Gives the current area memory for so many slots. Here and not in the stream, which it would hold up.
+    fn reserve(&self, generation: u32, slots: usize) -> Result<(), AreaError> {
+        let (area, bytes) = {
+            let state = self.shared.lock();
+            let Some((layout, reserved)) = state.server.current_area() else {
+                return Ok(());
+            };
+            if layout.generation != generation {
+                return Ok(());
+            }
+            let Some(area) = state.areas.get(&generation) else {
+                return Ok(());
+            };
+            (
+                area.clone(),
+                layout.bytes_of(reserved)..layout.bytes_of(slots),
+            )
+        };
+        area.reserve(bytes)?;
+        self.shared.lock().server.handle_reserved(generation, slots);
+        Ok(())
+    }
+
+    fn receive(&mut self, number: u64, events: &mut Vec<Event>) {
+        let Some(connection) = self.connections.get_mut(&number) else {
+            return;
+        };
+        let mut buffer = [0; 4096];
+        let reason = match connection.peer.recv(&mut buffer) {
+            Received::Nothing => return,
+            Received::Gone => Some("it closed the connection".to_owned()),
+            Received::Bytes(bytes) => {
+                let mut bytes = buffer.get(..bytes).unwrap_or_default();
+                let now = self.shared.now();
+                loop {
+                    match connection.acks.next(&mut bytes) {
+                        Ok(None) => break None,
+                        Err(error) => break Some(error.to_string()),
+                        Ok(Some(ack)) => {
+                            let handled = self.shared.lock().server.handle_ack(
+                                connection.id,
+                                ack.offset,
+                                now,
+                            );
+                            if let Err(error) = handled {
+                                break Some(error.to_string());
+                            }
+                        }
+                    }
+                }
+            }
+        };
+        if let Some(reason) = reason {
+            gst::info!(CAT, "Client fd {} goes: {reason}", connection.peer.fd());
+            self.disconnect(number, events);
+        }
+    }
+
+    fn transmit(&mut self, events: &mut Vec<Event>) {
+        let mut gone = Vec::new();
+        for (number, connection) in &mut self.connections {
+            let full = loop {
+                if !connection.message.is_empty() {
+                    match connection.peer.send(&connection.message) {
+                        Sent::Whole => connection.message.clear(),
+                        Sent::Full => break true,
+                        Sent::Gone(error) => {
+                            gst::info!(CAT, "Client fd {} goes: {error}", connection.peer.fd());
+                            gone.push(*number);
+                            break false;
+                        }
+                    }
+                }
+                let now = self.shared.now();
+                let mut state = self.shared.lock();
+                match state.server.poll_transmit(connection.id, now) {
+                    Some(message) => message.encode(&mut connection.message),
+                    None => break false,
+                }
+            };
+            if full != connection.waits_for_room {
+                connection.waits_for_room = full;
+                if self
+                    .poller
+                    .modify(&connection.peer, *number, true, full)
+                    .is_err()
+                {
+                    gone.push(*number);
+                }
+            }
+        }
+        for number in gone {
+            self.disconnect(number, events);
+        }
+    }
+
+    /// Parts with whom the server has given up, and with memory that nobody needs.
+    fn tidy(&mut self, events: &mut Vec<Event>) {
+        loop {
+            let evicted = self.shared.lock().server.poll_evicted();
+            let Some(id) = evicted else { break };
+            gst::warning!(
+                CAT,
+                "A client goes: it holds frames from too many changes of size ago"
+            );
+            self.disconnect(id.number(), events);
+        }
+        let retired = self.shared.lock().take_retired();
+        drop(retired);
+    }
+
+    fn disconnect(&mut self, number: u64, events: &mut Vec<Event>) {
+        let Some(connection) = self.connections.remove(&number) else {
+            return;
+        };
+        self.shared.lock().server.handle_disconnect(connection.id);
+        // Closing it would do, but it is closed later than this.
+        let _ = self.poller.remove(&connection.peer);
+        events.push(Event::Disconnected(connection.peer));
+    }
+}

@@ -1,0 +1,256 @@
+//! The virtual functions, which delegate.
+
+use crate::sync::Arc;
+use crate::sync::LazyLock;
+use crate::sync::Mutex;
+use glib::{prelude::*, subclass::prelude::*};
+use gst_base::{prelude::*, subclass::prelude::*};
+
+use super::{
+    CAT,
+    frame::Format,
+    properties::{PROPERTIES, SIGNALS},
+    session::{Session, StartError},
+    settings::Settings,
+    shared::Shared,
+    stats,
+    stream::{PublishError, Stream},
+};
+use crate::os::area::AreaError;
+use crate::os::listener::ListenError;
+use crate::shm::layout::LayoutError;
+use crate::shm::snapshot::Snapshot;
+
+#[derive(Debug, Default)]
+pub struct ShmSink {
+    settings: Mutex<Settings>,
+    session: Mutex<Option<Session>>,
+    /// Taken out by the streaming thread while it is at work, so that no lock is held over it.
+    stream: Mutex<Option<Box<Stream>>>,
+}
+
+impl ShmSink {
+    fn shared(&self) -> Option<Arc<Shared>> {
+        self.session
+            .lock()
+            .as_ref()
+            .map(|session| session.shared().clone())
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.shared().map_or_else(Snapshot::default, |shared| {
+            let now = shared.now();
+            shared.lock().server.snapshot(now)
+        })
+    }
+
+    /// Until there was a reader, if the user wants that.
+    fn wait_for_first_client(&self, shared: &Shared) -> Result<(), gst::FlowError> {
+        if !self.settings.lock().wait_for_connection {
+            return Ok(());
+        }
+        while !shared.wait_for_first_client() {
+            // Paused, flushed or stopped: the base class knows which, and comes back only if the frame is still wanted.
+            self.obj().wait_preroll()?;
+        }
+        Ok(())
+    }
+
+    fn post(&self, error: &PublishError) {
+        match error {
+            PublishError::Layout(LayoutError::OverLimit { .. })
+            | PublishError::Area(AreaError::NoSpace { .. }) => {
+                gst::element_imp_error!(self, gst::ResourceError::NoSpaceLeft, ("{error}"))
+            }
+            PublishError::Area(AreaError::System { .. }) => {
+                gst::element_imp_error!(self, gst::ResourceError::OpenReadWrite, ("{error}"))
+            }
+            PublishError::Layout(LayoutError::FrameTooLarge { .. }) | PublishError::Frame(_) => {
+                gst::element_imp_error!(self, gst::StreamError::Failed, ("{error}"));
+            }
+        }
+    }
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for ShmSink {
+    const NAME: &'static str = "GstShmSinkRs";
+    type Type = super::ShmSink;
+    type ParentType = gst_base::BaseSink;
+}
+
+impl ObjectImpl for ShmSink {
+    fn properties() -> &'static [glib::ParamSpec] {
+        &PROPERTIES
+    }
+
+    fn signals() -> &'static [glib::subclass::Signal] {
+        &SIGNALS
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        // A server of frames has nothing to synchronise, readers do; and a frame kept as last sample is one that the camera misses.
+        let sink = self.obj();
+        sink.set_sync(false);
+        sink.set_async(false);
+        sink.set_property("enable-last-sample", false);
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        // GObject has checked type and range against the specs in `properties.rs`.
+        macro_rules! assign {
+            ($($name:literal => $field:ident),* $(,)?) => {
+                match pspec.name() {
+                    $($name => {
+                        if let Ok(value) = value.get() {
+                            self.settings.lock().$field = value;
+                        }
+                    })*
+                    name => gst::error!(CAT, imp = self, "Property {name} cannot be set"),
+                }
+            };
+        }
+        assign! {
+            "socket-path" => socket_path,
+            "perms" => perms,
+            "shm-size" => shm_size,
+            "wait-for-connection" => wait_for_connection,
+            "buffer-time" => buffer_time,
+            "client-window" => client_window,
+            "max-clients" => max_clients,
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let settings = self.settings.lock().clone();
+        match pspec.name() {
+            "socket-path" => settings.socket_path.to_value(),
+            "perms" => settings.perms.to_value(),
+            "shm-size" => settings.shm_size.to_value(),
+            "wait-for-connection" => settings.wait_for_connection.to_value(),
+            "buffer-time" => settings.buffer_time.to_value(),
+            "client-window" => settings.client_window.to_value(),
+            "max-clients" => settings.max_clients.to_value(),
+            "num-clients" => (self.snapshot().clients.len() as u32).to_value(),
+            "stats" => stats::structure(&self.snapshot()).to_value(),
+            _ => pspec.default_value().clone(),
+        }
+    }
+
+    fn dispose(&self) {
+        // Only when the application forgot the NULL state.
+        let session = self.session.lock().take();
+        if let Some(session) = session {
+            session.stop(&self.obj());
+        }
+    }
+}
+
+impl GstObjectImpl for ShmSink {}
+
+impl ElementImpl for ShmSink {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Shared memory sink (never waits)",
+                "Sink",
+                "Gives frames over shared memory to any number of shmsrc in other processes; no reader can slow, block or stop it or another \
+                 reader",
+                env!("CARGO_PKG_NAME"),
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            gst::PadTemplate::new(
+                "sink",
+                gst::PadDirection::Sink,
+                gst::PadPresence::Always,
+                &gst::Caps::new_any(),
+            )
+            .into_iter()
+            .collect()
+        });
+        &TEMPLATES
+    }
+}
+
+impl BaseSinkImpl for ShmSink {
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        let settings = self.settings.lock().clone();
+        let session = Session::start(&self.obj(), &settings).map_err(|error| {
+            let text = error.to_string();
+            match error {
+                StartError::Listen(ListenError::InUse { .. }) => {
+                    gst::error_msg!(gst::ResourceError::Busy, ("{text}"))
+                }
+                StartError::Listen(ListenError::NoPath | ListenError::NoDirectory { .. }) => {
+                    gst::error_msg!(gst::ResourceError::NotFound, ("{text}"))
+                }
+                StartError::Listen(_) | StartError::System(_) => {
+                    gst::error_msg!(gst::ResourceError::OpenReadWrite, ("{text}"))
+                }
+            }
+        })?;
+        *self.stream.lock() = Some(Box::new(Stream::new(&settings)));
+        *self.session.lock() = Some(session);
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        let session = self.session.lock().take();
+        if let Some(session) = session {
+            session.stop(&self.obj());
+        }
+        let stream = self.stream.lock().take();
+        drop(stream);
+        Ok(())
+    }
+
+    fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
+        let format = Format::from_caps(caps);
+        if let Some(stream) = self.stream.lock().as_mut() {
+            stream.set_format(format);
+        }
+        Ok(())
+    }
+
+    fn propose_allocation(
+        &self,
+        query: &mut gst::query::Allocation,
+    ) -> Result<(), gst::LoggableError> {
+        // Strides of any kind are repacked in the copy that is made anyway.
+        query.add_allocation_meta::<gst_video::VideoMeta>(None);
+        Ok(())
+    }
+
+    fn unlock(&self) -> Result<(), gst::ErrorMessage> {
+        if let Some(shared) = self.shared() {
+            shared.set_unlocked(true);
+        }
+        Ok(())
+    }
+
+    fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
+        if let Some(shared) = self.shared() {
+            shared.set_unlocked(false);
+        }
+        Ok(())
+    }
+
+    fn render(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+        let shared = self.shared().ok_or(gst::FlowError::Flushing)?;
+        self.wait_for_first_client(&shared)?;
+        let mut stream = self.stream.lock().take().ok_or(gst::FlowError::Flushing)?;
+        let published = stream.publish(&shared, buffer);
+        *self.stream.lock() = Some(stream);
+        published.map_err(|error| {
+            self.post(&error);
+            gst::FlowError::Error
+        })?;
+        Ok(gst::FlowSuccess::Ok)
+    }
+}

@@ -1,0 +1,160 @@
+//! The streaming thread's work: a frame comes in, is copied into a slot, and is published.
+
+use super::{
+    CAT,
+    frame::{Format, FrameError},
+    settings::Settings,
+    shared::Shared,
+};
+use crate::os::area::AreaError;
+use crate::os::area::AreaWriter;
+use crate::shm::layout::Layout;
+use crate::shm::layout::LayoutError;
+use crate::shm::server::Admission;
+
+/// What fails here ends the stream; the text tells the user what to do.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PublishError {
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    #[error(transparent)]
+    Area(#[from] AreaError),
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+#[derive(Debug)]
+pub(super) struct Stream {
+    format: Format,
+    area_mode: u32,
+    writer: Option<AreaWriter>,
+    /// The frame size that the current area was made for.
+    planned: u64,
+}
+
+impl Stream {
+    pub fn new(settings: &Settings) -> Self {
+        Self {
+            format: Format::Bytes,
+            area_mode: settings.area_mode(),
+            writer: None,
+            planned: 0,
+        }
+    }
+
+    pub fn set_format(&mut self, format: Format) {
+        self.format = format;
+    }
+
+    /// Gives the frame to every client that has a credit, or to none if there is none. One copy at most, one wake, and no waiting.
+    pub fn publish(
+        &mut self,
+        shared: &Shared,
+        buffer: &gst::BufferRef,
+    ) -> Result<(), PublishError> {
+        let size = self.format.sent_size(buffer) as u64;
+        if size == 0 {
+            shared.lock().server.handle_empty_frame();
+            return Ok(());
+        }
+        // Frames of another size come from now on: smaller ones are to cost less memory, too.
+        if let Some(planned) = self.format.planned_size()
+            && planned as u64 != self.planned
+        {
+            self.make_area(shared, size.max(planned as u64))?;
+            self.planned = planned as u64;
+        }
+        let claim = loop {
+            let admission = shared.lock().server.admit(size);
+            match admission {
+                Admission::Claimed(claim) => break claim,
+                Admission::NeedsArea => self.grow(shared, size)?,
+                Admission::NoClient => return Ok(()),
+                Admission::NoSlot => {
+                    gst::warning!(CAT, "No free slot; a frame is dropped");
+                    return Ok(());
+                }
+            }
+        };
+        let copied = self
+            .writer
+            .as_mut()
+            .and_then(|writer| writer.bytes_mut(claim.offset, size))
+            .ok_or(FrameError::NoRoom)
+            .and_then(|slot| self.format.copy(buffer, slot));
+        if let Err(error) = copied {
+            shared.lock().server.handle_claim_dropped(&claim);
+            return Err(error.into());
+        }
+        let wake = shared.lock().server.handle_frame_published(claim, size);
+        if wake {
+            shared.waker().wake();
+        }
+        Ok(())
+    }
+
+    /// An area for larger frames. Frames whose size only their buffers tell get twice as much as before if that can be had, or every frame
+    /// that is a little larger than the last would cost a new area.
+    fn grow(&mut self, shared: &Shared, size: u64) -> Result<(), PublishError> {
+        let doubled = self.planned.saturating_mul(2).max(size);
+        let fits = {
+            let state = shared.lock();
+            Layout::new(
+                state.server.next_generation(),
+                doubled,
+                state.server.limits(),
+            )
+            .is_ok()
+        };
+        let planned = if fits { doubled } else { size };
+        self.make_area(shared, planned)?;
+        // With a size from the caps, what is larger than that is an exception and no reason for yet another area.
+        if self.format.planned_size().is_none() {
+            self.planned = planned;
+        }
+        Ok(())
+    }
+
+    fn make_area(&mut self, shared: &Shared, size: u64) -> Result<(), PublishError> {
+        let (layout, mut slots) = {
+            let state = shared.lock();
+            let server = &state.server;
+            (
+                Layout::new(server.next_generation(), size, server.limits())?,
+                server.slots_needed(),
+            )
+        };
+        let writer = AreaWriter::create(layout.length(), layout.bytes_of(slots), self.area_mode)?;
+        loop {
+            let more = {
+                let mut state = shared.lock();
+                match state
+                    .server
+                    .handle_area(layout, writer.area().name(), slots)
+                {
+                    Ok(()) => {
+                        state.areas.insert(layout.generation, writer.area().clone());
+                        break;
+                    }
+                    Err(more) => more,
+                }
+            };
+            // Clients came meanwhile.
+            writer
+                .area()
+                .reserve(layout.bytes_of(slots)..layout.bytes_of(more))?;
+            slots = more;
+        }
+        gst::info!(
+            CAT,
+            "Area {} for frames of {size} bytes: {slots} of {} slots of {} bytes have memory",
+            layout.generation,
+            layout.slots,
+            layout.stride
+        );
+        self.writer = Some(writer);
+        // The old area may be nobody's now, and old clients may have to go.
+        shared.waker().wake();
+        Ok(())
+    }
+}

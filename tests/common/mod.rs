@@ -1,0 +1,39 @@
+//! What several tests share.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod frames;
+pub mod reader;
+pub mod rig;
+pub mod watchdog;
+
+use std::time::{Duration, Instant};
+
+/// Waits until `condition` holds; panics with `what` if it does not in time.
+pub fn wait_until(what: &str, timeout: Duration, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + timeout;
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited {timeout:?} for: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Names of the file descriptors, threads and shared memory objects of this process, for comparison.
+pub fn holdings() -> (usize, Vec<String>, Vec<String>) {
+    let fds = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let mut threads: Vec<String> = std::fs::read_dir("/proc/self/task")
+        .unwrap()
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+        .collect();
+    threads.sort();
+    (fds, threads, areas_of(std::process::id()))
+}
+
+/// The shared memory objects that a process has left in /dev/shm.
+pub fn areas_of(pid: u32) -> Vec<String> {
+    std::fs::read_dir("/dev/shm")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with("libcamerars.") && name.contains(&format!(".{pid}.")))
+        .collect()
+}

@@ -1,0 +1,662 @@
+//! The pure server and the wire: golden bytes, every cut of a message, hostile acks, and random histories against a model.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use gstlibcamerars::shm::{
+    client::{ClientId, Peer},
+    layout::{Layout, LayoutError, Limits, MAX_RETIRED_GENERATIONS, RESERVE},
+    server::{Admission, Refusal, Server},
+    wire::{AckParser, MESSAGE_SIZE, Message, NotAnAck},
+};
+use proptest::prelude::*;
+
+const NOW: Duration = Duration::from_secs(1);
+
+fn limits(window: usize, max_clients: usize) -> Limits {
+    Limits {
+        window,
+        max_clients,
+        area_size: None,
+    }
+}
+
+fn encoded(message: &Message<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    message.encode(&mut bytes);
+    bytes
+}
+
+fn ack(area: u32, offset: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    bytes.extend_from_slice(&4u32.to_ne_bytes());
+    bytes.extend_from_slice(&area.to_ne_bytes());
+    bytes.extend_from_slice(&offset.to_ne_bytes());
+    bytes.extend_from_slice(&[0; 8]);
+    bytes
+}
+
+// ---------------------------------------------------------------- wire
+
+#[test]
+#[cfg(target_endian = "little")]
+fn messages_are_the_stock_elements_bytes() {
+    // The greeting of a stock shmsink with its default 64 MiB, as seen on the wire.
+    let mut greeting = vec![
+        1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0x15, 0, 0, 0, 0, 0, 0, 0,
+    ];
+    greeting.extend_from_slice(b"/shmpipe.26988.    0\0");
+    let message = Message::NewArea {
+        generation: 1,
+        length: 64 << 20,
+        name: "/shmpipe.26988.    0",
+    };
+    assert_eq!(encoded(&message), greeting);
+    assert_eq!(
+        encoded(&Message::CloseArea { generation: 7 }),
+        [
+            2, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+        ]
+    );
+    assert_eq!(
+        encoded(&Message::NewBuffer {
+            generation: 2,
+            offset: 0x0102_0304_0506,
+            size: 6_240_000
+        }),
+        [
+            3, 0, 0, 0, 2, 0, 0, 0, 6, 5, 4, 3, 2, 1, 0, 0, 0, 0x37, 0x5f, 0, 0, 0, 0, 0
+        ]
+    );
+}
+
+#[test]
+fn acks_are_parsed_however_they_are_cut() {
+    let stream: Vec<u8> = [ack(1, 4096), ack(9, 0), ack(2, u64::MAX)].concat();
+    for first in 0..=stream.len() {
+        for second in first..=stream.len() {
+            let mut parser = AckParser::default();
+            let mut offsets = Vec::new();
+            for mut piece in [&stream[..first], &stream[first..second], &stream[second..]] {
+                while let Some(ack) = parser.next(&mut piece).unwrap() {
+                    offsets.push(ack.offset);
+                }
+            }
+            assert_eq!(offsets, [4096, 0, u64::MAX], "cut at {first} and {second}");
+        }
+    }
+}
+
+#[test]
+fn no_prefix_of_an_ack_is_one() {
+    let message = ack(1, 77);
+    for length in 0..MESSAGE_SIZE {
+        let mut parser = AckParser::default();
+        assert_eq!(parser.next(&mut &message[..length]), Ok(None));
+    }
+}
+
+#[test]
+fn every_other_type_is_an_error() {
+    for kind in [0u32, 1, 2, 3, 5, 0x0400_0000, u32::MAX] {
+        let mut message = ack(1, 0);
+        message[..4].copy_from_slice(&kind.to_ne_bytes());
+        assert_eq!(
+            AckParser::default().next(&mut message.as_slice()),
+            Err(NotAnAck { kind })
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_of_a_client_upset_the_parser(bytes in proptest::collection::vec(any::<u8>(), 0..4096)) {
+        let mut parser = AckParser::default();
+        let mut rest = bytes.as_slice();
+        while let Ok(Some(_)) = parser.next(&mut rest) {}
+    }
+}
+
+// ---------------------------------------------------------------- layout
+
+#[test]
+fn generations_that_live_together_share_no_offset() {
+    let limits = limits(4, 4);
+    let mut seen = BTreeSet::new();
+    for generation in 100..100 + MAX_RETIRED_GENERATIONS as u32 + 1 {
+        // Of different sizes, so that the strides differ.
+        let layout = Layout::new(generation, u64::from(generation) * 1000, &limits).unwrap();
+        assert_eq!(layout.stride % 65536, 0);
+        for slot in 0..layout.slots {
+            let offset = layout.offset(slot);
+            assert_eq!(offset % 4096, 0);
+            assert!(offset + layout.capacity <= layout.bytes_of(slot + 1));
+            assert!(seen.insert(offset), "generation {generation} slot {slot}");
+        }
+    }
+}
+
+#[test]
+fn a_bound_that_cannot_be_kept_says_what_is_needed() {
+    let limits = Limits {
+        window: 4,
+        max_clients: 16,
+        area_size: Some(64 << 20),
+    };
+    let error = Layout::new(1, 3_110_400, &limits).unwrap_err();
+    let LayoutError::OverLimit { needed, .. } = error.clone() else {
+        panic!("{error}");
+    };
+    assert!(error.to_string().contains(&needed.to_string()), "{error}");
+    assert!(error.to_string().contains("shm-size"), "{error}");
+    for generation in 1..20 {
+        let enough = Limits {
+            area_size: Some(needed),
+            ..limits
+        };
+        assert!(Layout::new(generation, 3_110_400, &enough).is_ok());
+    }
+    assert!(matches!(
+        Layout::new(1, 1 << 31, &limits),
+        Err(LayoutError::FrameTooLarge { .. })
+    ));
+}
+
+// ---------------------------------------------------------------- server
+
+/// A server with an area, all of its slots with memory.
+fn server(limits: Limits) -> Server {
+    let mut server = Server::new(limits);
+    new_area(&mut server, 1000);
+    server
+}
+
+fn new_area(server: &mut Server, size: u64) {
+    let layout = Layout::new(server.next_generation(), size, server.limits()).unwrap();
+    server.handle_area(layout, "/area", layout.slots).unwrap();
+}
+
+/// An area with memory behind as few slots as there may be.
+fn lean_area(server: &mut Server, size: u64) {
+    let layout = Layout::new(server.next_generation(), size, server.limits()).unwrap();
+    let slots = server.slots_needed();
+    server.handle_area(layout, "/area", slots).unwrap();
+}
+
+fn publish(server: &mut Server, size: u64) -> bool {
+    match server.admit(size) {
+        Admission::Claimed(claim) => {
+            server.handle_frame_published(claim, size);
+            true
+        }
+        Admission::NoClient => false,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn received(server: &mut Server, id: ClientId) -> Vec<Message<'static>> {
+    let mut messages = Vec::new();
+    while let Some(message) = server.poll_transmit(id, NOW) {
+        messages.push(match message {
+            Message::NewArea {
+                generation, length, ..
+            } => Message::NewArea {
+                generation,
+                length,
+                name: "",
+            },
+            Message::CloseArea { generation } => Message::CloseArea { generation },
+            Message::NewBuffer {
+                generation,
+                offset,
+                size,
+            } => Message::NewBuffer {
+                generation,
+                offset,
+                size,
+            },
+        });
+    }
+    messages
+}
+
+fn offsets(messages: &[Message<'_>]) -> Vec<u64> {
+    messages
+        .iter()
+        .filter_map(|message| match message {
+            Message::NewBuffer { offset, .. } => Some(*offset),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The frame's number is its size, so that a client's messages say which frames it got.
+fn sizes(messages: &[Message<'_>]) -> Vec<u64> {
+    messages
+        .iter()
+        .filter_map(|message| match message {
+            Message::NewBuffer { size, .. } => Some(*size),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn nobody_there_means_no_claim() {
+    let mut server = server(limits(4, 4));
+    assert_eq!(server.admit(10), Admission::NoClient);
+    assert_eq!(server.admit(u64::MAX), Admission::NeedsArea);
+    assert_eq!(server.snapshot(NOW).counters.without_client, 1);
+}
+
+#[test]
+fn a_full_window_gets_the_newest_with_the_next_ack() {
+    let mut server = server(limits(2, 2));
+    let id = server.handle_connect(Peer::default()).unwrap();
+    let mut got = Vec::new();
+    for size in 1..=10 {
+        publish(&mut server, size);
+        got.extend(received(&mut server, id));
+    }
+    assert_eq!(sizes(&got), [1, 2]);
+    server.handle_ack(id, offsets(&got)[0], NOW).unwrap();
+    assert_eq!(sizes(&received(&mut server, id)), [10]);
+    // It has had the newest: the next ack brings nothing.
+    server.handle_ack(id, offsets(&got)[1], NOW).unwrap();
+    assert_eq!(received(&mut server, id), []);
+    let client = &server.snapshot(NOW).clients[0];
+    assert_eq!((client.sent, client.skipped, client.acked), (3, 7, 2));
+}
+
+#[test]
+fn areas_are_announced_before_frames_and_closed_after_them() {
+    let mut server = server(limits(4, 2));
+    let id = server.handle_connect(Peer::default()).unwrap();
+    publish(&mut server, 1);
+    let first = received(&mut server, id);
+    assert!(matches!(
+        first[..],
+        [
+            Message::NewArea { generation: 1, .. },
+            Message::NewBuffer { generation: 1, .. }
+        ]
+    ));
+    new_area(&mut server, 100_000);
+    assert_eq!(received(&mut server, id), []);
+    assert_eq!(server.poll_retired(), None);
+    publish(&mut server, 2);
+    let second = received(&mut server, id);
+    assert!(matches!(
+        second[..],
+        [
+            Message::NewArea { generation: 2, .. },
+            Message::NewBuffer { generation: 2, .. }
+        ]
+    ));
+    server.handle_ack(id, offsets(&first)[0], NOW).unwrap();
+    assert_eq!(server.poll_retired(), Some(1));
+    assert_eq!(
+        received(&mut server, id),
+        [Message::CloseArea { generation: 1 }]
+    );
+}
+
+#[test]
+fn acks_that_mean_nothing_are_errors_and_change_nothing() {
+    let mut server = server(limits(4, 2));
+    let id = server.handle_connect(Peer::default()).unwrap();
+    let idle = server.snapshot(NOW).slots_free;
+    publish(&mut server, 1);
+    let Admission::Claimed(next) = server.admit(1) else {
+        panic!();
+    };
+    // Promised, but not sent yet.
+    assert!(server.handle_ack(id, 4096, NOW).is_err());
+    let offset = offsets(&received(&mut server, id))[0];
+    for wrong in [0, offset + 1, next.offset, u64::MAX] {
+        assert!(server.handle_ack(id, wrong, NOW).is_err(), "{wrong}");
+    }
+    server.handle_claim_dropped(&next);
+    server.handle_ack(id, offset, NOW).unwrap();
+    assert!(server.handle_ack(id, offset, NOW).is_err());
+    server.handle_disconnect(id);
+    assert_eq!(server.handle_ack(id, offset, NOW), Ok(()));
+    assert_eq!(server.snapshot(NOW).slots_free, idle);
+}
+
+#[test]
+fn admission_needs_room_and_memory() {
+    let limits = limits(4, 2);
+    let mut server = Server::new(limits);
+    let layout = Layout::new(1, 1000, &limits).unwrap();
+    assert_eq!(server.handle_area(layout, "/a", RESERVE), Err(RESERVE + 4));
+    server.handle_area(layout, "/a", RESERVE + 4).unwrap();
+    server.handle_connect(Peer::default()).unwrap();
+    let refusal = Refusal::NeedsSlots {
+        generation: 1,
+        slots: RESERVE + 8,
+    };
+    assert_eq!(server.handle_connect(Peer::default()), Err(refusal));
+    server.handle_reserved(1, RESERVE + 8);
+    server.handle_connect(Peer::default()).unwrap();
+    assert_eq!(server.handle_connect(Peer::default()), Err(Refusal::Full));
+}
+
+#[test]
+fn so_many_changes_of_size_that_offsets_would_repeat_evict_who_holds_the_oldest() {
+    let mut server = server(limits(64, 2));
+    let stuck = server.handle_connect(Peer::default()).unwrap();
+    let healthy = server.handle_connect(Peer::default()).unwrap();
+    for change in 0..40 {
+        publish(&mut server, 10);
+        received(&mut server, stuck);
+        for offset in offsets(&received(&mut server, healthy)) {
+            server.handle_ack(healthy, offset, NOW).unwrap();
+        }
+        new_area(&mut server, 1000 + change);
+        assert!(server.snapshot(NOW).areas_retired <= MAX_RETIRED_GENERATIONS);
+    }
+    assert_eq!(server.poll_evicted(), Some(stuck));
+    assert_eq!(server.poll_evicted(), None);
+    assert_eq!(server.client_count(), 1);
+    assert_eq!(server.snapshot(NOW).areas_retired, 0);
+}
+
+// ---------------------------------------------------------------- random histories
+
+#[derive(Debug, Clone)]
+enum Step {
+    Connect,
+    Disconnect(usize),
+    Publish,
+    /// A claim whose frame could not be copied.
+    Abandon,
+    Transmit(usize),
+    Ack(usize, usize),
+    BadAck(usize, u64),
+    NewArea(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        2 => Just(Step::Connect),
+        1 => any::<usize>().prop_map(Step::Disconnect),
+        12 => Just(Step::Publish),
+        1 => Just(Step::Abandon),
+        12 => any::<usize>().prop_map(Step::Transmit),
+        12 => (any::<usize>(), any::<usize>()).prop_map(|(client, frame)| Step::Ack(client, frame)),
+        1 => (any::<usize>(), any::<u64>()).prop_map(|(client, offset)| Step::BadAck(client, offset)),
+        1 => (1u64..200_000).prop_map(Step::NewArea),
+    ]
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct ModelFrame {
+    sequence: u64,
+    generation: u32,
+    offset: u64,
+}
+
+/// What a client must have, kept by simpler means than the server's.
+#[derive(Debug, Default)]
+struct ModelClient {
+    promised: Vec<ModelFrame>,
+    sent: Vec<ModelFrame>,
+    last: u64,
+    announced: Vec<u32>,
+}
+
+struct Model {
+    server: Server,
+    window: usize,
+    clients: BTreeMap<ClientId, ModelClient>,
+    sequence: u64,
+    newest: Option<ModelFrame>,
+    retired: BTreeSet<u32>,
+}
+
+impl Model {
+    fn pick(&self, index: usize) -> Option<ClientId> {
+        let count = self.clients.len();
+        (count > 0).then(|| *self.clients.keys().nth(index % count).unwrap())
+    }
+
+    fn lacks_newest(&self) -> bool {
+        self.newest
+            .is_some_and(|newest| self.clients.values().any(|c| c.last < newest.sequence))
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Connect => self.connect(),
+            Step::Disconnect(index) => {
+                if let Some(id) = self.pick(index) {
+                    self.server.handle_disconnect(id);
+                    self.clients.remove(&id);
+                }
+            }
+            Step::Publish => self.publish(),
+            Step::Abandon => {
+                if let Admission::Claimed(claim) = self.server.admit(1) {
+                    self.server.handle_claim_dropped(&claim);
+                }
+            }
+            Step::Transmit(index) => {
+                if let Some(id) = self.pick(index) {
+                    self.transmit(id);
+                }
+            }
+            Step::Ack(index, frame) => {
+                if let Some(id) = self.pick(index) {
+                    self.ack(id, frame);
+                }
+            }
+            Step::BadAck(index, offset) => {
+                if let Some(id) = self.pick(index) {
+                    let client = &self.clients[&id];
+                    if client.sent.iter().all(|frame| frame.offset != offset) {
+                        assert!(self.server.handle_ack(id, offset, NOW).is_err());
+                    }
+                }
+            }
+            Step::NewArea(size) => {
+                lean_area(&mut self.server, size);
+                self.newest = None;
+                while let Some(id) = self.server.poll_evicted() {
+                    self.clients.remove(&id).unwrap();
+                }
+            }
+        }
+        if !self.lacks_newest() {
+            self.newest = None;
+        }
+        while let Some(generation) = self.server.poll_retired() {
+            assert!(self.retired.insert(generation), "retired twice");
+        }
+    }
+
+    fn connect(&mut self) {
+        let mut refusal = match self.server.handle_connect(Peer::default()) {
+            Ok(id) => return self.connected(id),
+            Err(refusal) => refusal,
+        };
+        if let Refusal::NeedsSlots { generation, slots } = refusal {
+            // No more than asked for, so that every claim shows that it is enough.
+            self.server.handle_reserved(generation, slots);
+            refusal = match self.server.handle_connect(Peer::default()) {
+                Ok(id) => return self.connected(id),
+                Err(refusal) => refusal,
+            };
+        }
+        assert_eq!(refusal, Refusal::Full);
+        assert_eq!(self.clients.len(), self.server.limits().max_clients);
+    }
+
+    fn connected(&mut self, id: ClientId) {
+        let client = ModelClient {
+            last: self.sequence,
+            ..ModelClient::default()
+        };
+        assert!(self.clients.insert(id, client).is_none());
+    }
+
+    fn publish(&mut self) {
+        match self.server.admit(1) {
+            Admission::NoClient => assert!(self.clients.is_empty()),
+            Admission::Claimed(claim) => {
+                let taken = self
+                    .clients
+                    .values()
+                    .flat_map(|client| client.promised.iter().chain(&client.sent))
+                    .chain(&self.newest)
+                    .any(|frame| {
+                        (frame.generation, frame.offset) == (claim.generation, claim.offset)
+                    });
+                assert!(!taken, "a slot that somebody refers to was claimed");
+                self.sequence += 1;
+                let frame = ModelFrame {
+                    sequence: self.sequence,
+                    generation: claim.generation,
+                    offset: claim.offset,
+                };
+                self.server.handle_frame_published(claim, 1);
+                for client in self.clients.values_mut() {
+                    // Whoever holds less than its window gets every frame, whatever others do.
+                    if client.promised.len() + client.sent.len() < self.window {
+                        client.promised.push(frame);
+                        client.last = frame.sequence;
+                    }
+                }
+                self.newest = Some(frame);
+            }
+            // With slots for everybody's window there always is one.
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn transmit(&mut self, id: ClientId) {
+        let client = self.clients.get_mut(&id).unwrap();
+        let Some(message) = self.server.poll_transmit(id, NOW) else {
+            assert!(client.promised.is_empty(), "a promised frame is not sent");
+            return;
+        };
+        match message {
+            Message::NewArea { generation, .. } => {
+                assert!(
+                    client
+                        .announced
+                        .last()
+                        .is_none_or(|last| *last < generation)
+                );
+                assert_eq!(client.promised[0].generation, generation);
+                assert!(!self.retired.contains(&generation));
+                client.announced.push(generation);
+                assert!(client.announced.len() <= self.window + 1);
+            }
+            Message::CloseArea { generation } => {
+                assert_ne!(client.announced.last(), Some(&generation));
+                assert!(client.announced.contains(&generation));
+                let held = client.promised.iter().chain(&client.sent);
+                assert!(held.clone().all(|frame| frame.generation != generation));
+                client.announced.retain(|known| *known != generation);
+            }
+            Message::NewBuffer {
+                generation, offset, ..
+            } => {
+                // In order, from the area that was announced last, and never one that is already with it.
+                let frame = client.promised.remove(0);
+                assert_eq!((frame.generation, frame.offset), (generation, offset));
+                assert_eq!(client.announced.last(), Some(&generation));
+                assert!(client.sent.iter().all(|sent| sent.offset != offset));
+                assert!(
+                    client
+                        .sent
+                        .iter()
+                        .all(|sent| sent.sequence < frame.sequence)
+                );
+                client.sent.push(frame);
+            }
+        }
+    }
+
+    fn ack(&mut self, id: ClientId, index: usize) {
+        let client = self.clients.get_mut(&id).unwrap();
+        if client.sent.is_empty() {
+            return;
+        }
+        let frame = client.sent.remove(index % client.sent.len());
+        self.server.handle_ack(id, frame.offset, NOW).unwrap();
+        if let Some(newest) = self.newest
+            && client.last < newest.sequence
+        {
+            client.promised.push(newest);
+            client.last = newest.sequence;
+        }
+    }
+
+    fn check(&self) {
+        let snapshot = self.server.snapshot(NOW);
+        assert_eq!(snapshot.clients.len(), self.clients.len());
+        let mut held = BTreeSet::new();
+        for (client, model) in snapshot.clients.iter().zip(self.clients.values()) {
+            let outstanding = model.promised.len() + model.sent.len();
+            assert_eq!(client.outstanding, outstanding);
+            assert!(outstanding <= self.window);
+            assert_eq!(client.saturated, outstanding == self.window);
+            held.extend(model.promised.iter().chain(&model.sent).copied());
+        }
+        // One slot at most for the newest frame, and only while somebody lacks it.
+        held.extend(self.newest);
+        let in_current = held
+            .iter()
+            .filter(|frame| frame.generation == snapshot.generation)
+            .count();
+        assert_eq!(snapshot.slots_free, snapshot.slots_reserved - in_current);
+        let old: BTreeSet<u32> = held
+            .iter()
+            .map(|frame| frame.generation)
+            .filter(|generation| *generation != snapshot.generation)
+            .collect();
+        assert_eq!(snapshot.areas_retired, old.len());
+        assert!(old.is_disjoint(&self.retired));
+        let offsets: BTreeSet<u64> = held.iter().map(|frame| frame.offset).collect();
+        assert_eq!(offsets.len(), held.len(), "two frames at one offset");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn whatever_clients_do(
+        window in 2usize..6,
+        max_clients in 1usize..5,
+        steps in proptest::collection::vec(step(), 1..400),
+    ) {
+        let mut model = Model {
+            server: Server::new(limits(window, max_clients)),
+            window,
+            clients: BTreeMap::new(),
+            sequence: 0,
+            newest: None,
+            retired: BTreeSet::new(),
+        };
+        lean_area(&mut model.server, 1000);
+        for step in steps {
+            model.take(step);
+            model.check();
+        }
+        // When everybody has gone, nobody refers to anything.
+        while let Some(id) = model.pick(0) {
+            model.take(Step::Disconnect(0));
+            prop_assert!(!model.clients.contains_key(&id));
+        }
+        let snapshot = model.server.snapshot(NOW);
+        prop_assert_eq!(snapshot.slots_free, snapshot.slots_reserved);
+        prop_assert_eq!(snapshot.areas_retired, 0);
+    }
+}
