@@ -224,6 +224,21 @@ fn a_camera_starts_again_after_it_was_stopped() {
 }
 
 #[test]
+fn what_is_left_of_an_earlier_start_does_not_stop_a_later_one() {
+    let _alone = alone("late drops");
+    let (mut device, mut earlier, completions) = started(1);
+    earlier.queue(RequestId(0), FrameId(0), false).unwrap();
+    completions.recv_timeout(SOON).unwrap();
+    device.stop();
+    let (events, completions) = events();
+    let mut later = device.start(1, None, events).unwrap();
+    drop(earlier);
+    later.queue(RequestId(0), FrameId(0), false).unwrap();
+    let (completion, _) = completions.recv_timeout(SOON).unwrap();
+    assert_eq!(completion.status, CompletionStatus::Complete);
+}
+
+#[test]
 fn everything_may_be_dropped_in_any_order_while_requests_are_queued() {
     let _alone = alone("drop order");
     for order in 0..6 {

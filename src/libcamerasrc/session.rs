@@ -12,7 +12,7 @@
 //! back every request; then requests, frames and memory go.
 
 use super::{
-    capture_task::{self, Gate},
+    capture_task::{self, Gate, Worker},
     events::{Events, PipelineClock},
     negotiation,
     pace::Ticker,
@@ -42,6 +42,8 @@ pub struct Session {
     pool: FramePool,
     ticker: Mutex<Option<Ticker>>,
     gate: Arc<Gate>,
+    /// `None` once the session is stopped.
+    worker: Mutex<Option<Arc<Worker>>>,
 }
 
 impl std::fmt::Debug for Session {
@@ -59,7 +61,7 @@ impl Session {
         offer: &Offer,
         choice: Choice,
         clock: &Arc<PipelineClock>,
-        report: impl Fn(CameraError) + Send + 'static,
+        report: impl Fn(CameraError) + Send + Sync + 'static,
     ) -> Result<Self, CameraError> {
         let wanted = negotiation::wanted(offer, &choice);
         let agreed = device.configure(negotiation::ROLE, &wanted)?;
@@ -103,7 +105,8 @@ impl Session {
         };
         let duration = offer.frame_duration(choice.framerate);
         let queue = device.start(requests, duration, Arc::new(events))?;
-        let task = capture_task::new(Arc::downgrade(&state), queue, report);
+        let worker = Worker::new(queue, report);
+        let task = capture_task::new(Arc::downgrade(&state), Arc::downgrade(&worker));
         let session = Self {
             caps: offer.fixed_caps(&choice, &agreed),
             frames: count,
@@ -111,6 +114,7 @@ impl Session {
             layout,
             ticker: Mutex::new(None),
             gate: gate.get_or_init(|| task).clone(),
+            worker: Mutex::new(Some(worker)),
             pool,
             state,
             choice,
@@ -140,6 +144,8 @@ impl Session {
         drop(ticker);
         self.gate.close();
         device.stop();
+        let worker = self.worker.lock().take();
+        drop(worker);
         self.state.end();
         self.state.discard();
         self.pool.close();

@@ -5,6 +5,7 @@
 pub mod frames;
 pub mod reader;
 pub mod rig;
+pub mod source;
 pub mod watchdog;
 
 use std::time::{Duration, Instant};
