@@ -147,15 +147,15 @@ fn a_rested_request_takes_another_frame() {
     let mut carried = [None; 2];
     for round in 0..200 {
         // Each request carries either frame, and is given the other one after a later request has completed.
-        for request in 0..2 {
-            let frame = FrameId(((round / 2 + request) % 2) as u32);
-            let same = carried[request] == Some(frame);
-            queue.queue(RequestId(request as u32), frame, same).unwrap();
-            carried[request] = Some(frame);
+        for (request, carried) in (0..).zip(&mut carried) {
+            let frame = FrameId((round / 2 + request) % 2);
+            let same = *carried == Some(frame);
+            queue.queue(RequestId(request), frame, same).unwrap();
+            *carried = Some(frame);
             let (completion, _) = completions.recv_timeout(SOON).unwrap();
             assert_eq!(
                 (completion.request, completion.frame),
-                (RequestId(request as u32), frame)
+                (RequestId(request), frame)
             );
         }
     }
