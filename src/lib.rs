@@ -3,7 +3,11 @@
 //! - `libcamerasrc-rs`: a camera source on libcamera that never stalls and never hangs.
 //! - `shmsink-rs`: a shared-memory sink that never waits for a reader, read by the stock `shmsrc`.
 //!
-//! The modules are a ladder of floors; a file uses only lower floors, or its own folder:
+//! # Architecture
+//!
+//! ## Floors
+//!
+//! The modules are a ladder of floors; a file uses only lower floors, or its own folder (`tests/floors.rs` checks it):
 //!
 //! | floor | modules | what lives there |
 //! |---|---|---|
@@ -16,6 +20,44 @@
 //! | 0 | `sync` | threads |
 //!
 //! GStreamer may be named on floors 4 to 6 only; `--no-default-features` builds the rest.
+//!
+//! ## Threads, and what each may wait for
+//!
+//! | thread | owner | does | may wait for |
+//! |---|---|---|---|
+//! | camera | libcamera | completion: one step of the driver under one leaf lock, the frame goes into the outbox; wakes the capture task if something can be queued | nothing |
+//! | capture task | a GstTask of ours | pauses first, queues what can be queued, sleeps if nothing is left | its own pause |
+//! | clock | GstSystemClock | a tick of paced requests, wakes the capture task | nothing |
+//! | pad | GstBaseSrc | takes the next frame from the outbox and pushes it | the outbox, downstream |
+//! | any | downstream | drops the last memory of a frame: the frame is free, the capture task is woken | nothing |
+//! | shm server | `shmsink-rs` | epoll over listener, readers and an eventfd; all sending and receiving | epoll |
+//!
+//! The wake protocol between them is written down and implemented in [`capture::task_gate`], who wakes whom in [`capture::loop_state`].
+//!
+//! ## Locks
+//!
+//! No lock of ours is held while GStreamer or a callback is called. In the order in which a thread takes them:
+//!
+//! 1. the element's camera lock (the only one held across calls of libcamera: open, configure, start, stop);
+//! 2. libcamera's run lock ([`backend`]; callbacks never take it);
+//! 3. the element's streaming lock, its settings lock;
+//! 4. leaf locks, one at a time: the loop state, the pool, a frame's memories, the pipeline clock.
+//!
+//! ## Decisions that were measured
+//!
+//! *Who hands a frame to the outbox: the completion callback.* The other shape, in which the callback only notes the completion and the capture
+//! task runs the driver's step, was built and compared: libcamera's virtual camera at 64x64, free running, 100 000 frames to a `fakesink`, five
+//! runs of each in turn on a busy machine with two cores (medians; libcamera 0.7.2, GStreamer 1.22, release build):
+//!
+//! | | by the callback | by the capture task |
+//! |---|---|---|
+//! | frames per second | 16 654 | 17 104 |
+//! | completion to push, p50 / p99 | 8.6 / 66 µs | 23.7 / 130 µs |
+//! | context switches per frame, whole process | 4.1 | 5.0 |
+//! | CPU per frame, whole process | 75 µs | 63 µs |
+//!
+//! The rate is the camera's own and the same within the noise. The callback saves a thread hop, which is a third of the latency; the CPU time that
+//! it costs more is the pad's thread waking for every single frame instead of for several at once.
 
 pub mod sync;
 
@@ -24,7 +66,10 @@ pub mod camera;
 pub mod capture;
 pub mod shm;
 
+// What is model-checked stands below: these two talk to the world.
+#[cfg(not(loom))]
 pub mod backend;
+#[cfg(not(loom))]
 pub mod os;
 
 #[cfg(feature = "plugin")]

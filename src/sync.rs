@@ -10,20 +10,62 @@ mod imp {
 
 #[cfg(loom)]
 mod imp {
+    //! loom's primitives with parking_lot's face: `lock()` gives the guard, there is no poison, and a wait keeps its guard.
+
     pub use loom::sync::{Arc, atomic};
     pub use std::sync::{LazyLock, OnceLock, Weak};
+    use std::{
+        ops::{Deref, DerefMut},
+        sync::PoisonError,
+    };
 
-    /// loom's mutex with parking_lot's face: `lock()` gives the guard, there is no poison.
     #[derive(Debug, Default)]
     pub struct Mutex<T>(loom::sync::Mutex<T>);
-    pub type MutexGuard<'a, T> = loom::sync::MutexGuard<'a, T>;
 
     impl<T> Mutex<T> {
         pub fn new(value: T) -> Self {
             Self(loom::sync::Mutex::new(value))
         }
         pub fn lock(&self) -> MutexGuard<'_, T> {
-            self.0.lock().unwrap_or_else(|poison| poison.into_inner())
+            MutexGuard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+        }
+    }
+
+    /// Empty only while its condition is waited for.
+    #[derive(Debug)]
+    pub struct MutexGuard<'a, T>(Option<loom::sync::MutexGuard<'a, T>>);
+
+    impl<T> Deref for MutexGuard<'_, T> {
+        type Target = T;
+        fn deref(&self) -> &T {
+            self.0.as_deref().unwrap_or_else(|| unreachable!())
+        }
+    }
+
+    impl<T> DerefMut for MutexGuard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            self.0.as_deref_mut().unwrap_or_else(|| unreachable!())
+        }
+    }
+
+    #[derive(Debug, Default)]
+    pub struct Condvar(loom::sync::Condvar);
+
+    impl Condvar {
+        pub fn new() -> Self {
+            Self::default()
+        }
+        pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+            guard.0 = guard
+                .0
+                .take()
+                .map(|inner| self.0.wait(inner).unwrap_or_else(PoisonError::into_inner));
+        }
+        pub fn notify_one(&self) {
+            self.0.notify_one();
+        }
+        pub fn notify_all(&self) {
+            self.0.notify_all();
         }
     }
 }

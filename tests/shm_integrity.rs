@@ -1,7 +1,7 @@
 //! Frame integrity: what readers in other processes receive is what was sent, every byte of it, and a reader that does its part misses nothing,
 //! while another one is stopped half of the time.
 //!
-//! Four stock `shmsrc` readers; the last is stopped (SIGSTOP) for every second half second. Frames carry a counter, which tells
+//! Four stock `shmsrc` readers; the last is stopped (SIGSTOP) for every second second. Frames carry a counter, which tells
 //! readers every byte that must be there.
 //! `client-window` is 100 ms worth of frames, 4 to 64. A reader whose longest ack delay stayed below (window - 1) frame periods must have every
 //! frame. A run in which a reader was slower than that and missed frames is the machine's noise: it is reported and repeated, and more than
@@ -244,11 +244,11 @@ impl Run {
             // Its element goes to NULL when it is dropped, which is up to the test.
             std::mem::forget(harness);
         });
-        let half_second = format.rate / 2;
+        let second = format.rate;
         let mut times = Vec::new();
         for counter in 0..frames {
-            if counter % half_second == 0 {
-                if counter / half_second % 2 == 1 {
+            if counter % second == 0 {
+                if counter / second % 2 == 1 {
                     readers[STOPPED].stop();
                 } else {
                     readers[STOPPED].resume();

@@ -4,7 +4,7 @@ use crate::camera::{CameraError, RequestQueue};
 use crate::capture::driver::Action;
 use crate::capture::loop_state::LoopState;
 use crate::capture::task_gate::{TaskControl, TaskGate};
-use crate::sync::{Arc, Weak};
+use crate::sync::{Arc, Mutex, Weak};
 use gst::prelude::*;
 use std::{
     io,
@@ -35,23 +35,57 @@ impl TaskControl for Task {
 
 pub type Gate = TaskGate<Task>;
 
-/// A task that serves `state` with `queue`, not started. `report` is called with no lock held.
-///
-/// The task owns the queue: it is dropped with the gate.
-pub fn new(
-    state: Weak<LoopState>,
-    mut queue: Box<dyn RequestQueue>,
-    report: impl Fn(CameraError) + Send + 'static,
-) -> Arc<Gate> {
+/// What the task works with. Its owner drops it after the camera was stopped, in a thread of its own choice: nobody but the task, which is
+/// joined before that, ever holds it besides. (A request that went last in libcamera's own thread would make that thread wait for itself.)
+pub struct Worker {
+    /// Only the task takes the lock, and the camera's callbacks never do.
+    queue: Mutex<Box<dyn RequestQueue>>,
+    report: Box<dyn Fn(CameraError) + Send + Sync>,
+}
+
+impl Worker {
+    pub fn new(
+        queue: Box<dyn RequestQueue>,
+        report: impl Fn(CameraError) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            queue: Mutex::new(queue),
+            report: Box::new(report),
+        })
+    }
+
+    fn step(&self, state: &LoopState) {
+        while let Some(action) = state.next_action() {
+            match action {
+                Action::Queue {
+                    request,
+                    frame,
+                    same_frame,
+                } => {
+                    let result = self.queue.lock().queue(request, frame, same_frame);
+                    if let Err(error) = result {
+                        state.queue_failed(request, frame, error);
+                    }
+                }
+                Action::Report(error) => (self.report)(error),
+            }
+        }
+    }
+}
+
+/// A task that serves `state`, not started.
+pub fn new(state: Weak<LoopState>, worker: Weak<Worker>) -> Arc<Gate> {
     Arc::new_cyclic(|gate: &Weak<Gate>| {
         let gate = gate.clone();
         let task = gst::Task::builder(move |_| {
-            let (Some(gate), Some(state)) = (gate.upgrade(), state.upgrade()) else {
+            let (Some(gate), Some(state), Some(worker)) =
+                (gate.upgrade(), state.upgrade(), worker.upgrade())
+            else {
                 return;
             };
             gate.iterate(|| {
                 // GstTask calls this from C, which no panic may cross.
-                if catch_unwind(AssertUnwindSafe(|| step(&state, &mut *queue, &report))).is_err() {
+                if catch_unwind(AssertUnwindSafe(|| worker.step(&state))).is_err() {
                     state.failed(CameraError::Call {
                         camera: "(any)".to_owned(),
                         call: "the capture task",
@@ -64,21 +98,4 @@ pub fn new(
         .build();
         TaskGate::new(Task(task))
     })
-}
-
-fn step(state: &LoopState, queue: &mut dyn RequestQueue, report: &impl Fn(CameraError)) {
-    while let Some(action) = state.next_action() {
-        match action {
-            Action::Queue {
-                request,
-                frame,
-                same_frame,
-            } => {
-                if let Err(error) = queue.queue(request, frame, same_frame) {
-                    state.queue_failed(request, frame, error);
-                }
-            }
-            Action::Report(error) => report(error),
-        }
-    }
 }

@@ -6,17 +6,17 @@ pub fn message(error: &CameraError) -> gst::ErrorMessage {
     let text = error.to_string();
     match error {
         CameraError::Unknown { .. } | CameraError::NoCamera | CameraError::Gone { .. } => {
-            gst::error_msg!(gst::ResourceError::NotFound, ["{text}"])
+            gst::error_msg!(gst::ResourceError::NotFound, ("{text}"))
         }
         CameraError::Busy { .. } | CameraError::ForeignManager => {
-            gst::error_msg!(gst::ResourceError::Busy, ["{text}"])
+            gst::error_msg!(gst::ResourceError::Busy, ("{text}"))
         }
         CameraError::NoStream { .. } | CameraError::SizeAdjusted { .. } => {
-            gst::error_msg!(gst::ResourceError::Settings, ["{text}"])
+            gst::error_msg!(gst::ResourceError::Settings, ("{text}"))
         }
         CameraError::Allocation { .. } => {
-            gst::error_msg!(gst::ResourceError::NoSpaceLeft, ["{text}"])
+            gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{text}"))
         }
-        CameraError::Call { .. } => gst::error_msg!(gst::ResourceError::Failed, ["{text}"]),
+        CameraError::Call { .. } => gst::error_msg!(gst::ResourceError::Failed, ("{text}")),
     }
 }

@@ -13,6 +13,7 @@ use crate::camera::{CameraDevice, CameraError};
 use crate::sync::{Arc, LazyLock, Mutex};
 use crate::video::caps::Offer;
 use crate::video::format::template_caps;
+use crate::video::repack::Repack;
 use gst::subclass::prelude::*;
 use gst_base::{
     prelude::*,
@@ -35,6 +36,8 @@ struct Streaming {
     flushing: bool,
     /// Nothing follows: an EOS was sent, or the negotiation failed.
     eos: bool,
+    /// For a peer that needs copies.
+    repack: Option<Arc<Repack>>,
     /// The sequence number that follows the last buffer's.
     next_sequence: Option<u32>,
 }
@@ -177,7 +180,15 @@ impl BaseSrcImpl for LibcameraSrc {
 
     fn negotiate(&self) -> Result<(), gst::LoggableError> {
         if let Err(message) = self.negotiated() {
-            self.post_error_message(message);
+            // A pad that is being shut down refuses everything; that is nobody's error.
+            if !self
+                .obj()
+                .src_pad()
+                .pad_flags()
+                .contains(gst::PadFlags::FLUSHING)
+            {
+                self.post_error_message(message);
+            }
             // That message says what is wrong. A refusal here would make GstBaseSrc post a second one that says nothing; `create` ends the
             // stream instead.
             self.streaming.lock().eos = true;
@@ -186,11 +197,28 @@ impl BaseSrcImpl for LibcameraSrc {
         Ok(())
     }
 
+    /// The camera's frames are what is pushed; nobody else allocates. A peer that cannot see how their planes lie gets copies.
     fn decide_allocation(
         &self,
-        _query: &mut gst::query::Allocation,
+        query: &mut gst::query::Allocation,
     ) -> Result<(), gst::LoggableError> {
-        // The camera's frames are what is pushed; nobody else allocates.
+        let sees_layout = query
+            .find_allocation_meta::<gst_video::VideoMeta>()
+            .is_some();
+        let repack = match self.session() {
+            Some(session) if !sees_layout => session
+                .repack()
+                .map_err(|error| gst::loggable_error!(CAT, "preparing to copy frames: {error}"))?,
+            _ => None,
+        };
+        if repack.is_some() {
+            gst::warning!(
+                CAT,
+                imp = self,
+                "downstream does not know GstVideoMeta: every frame is copied"
+            );
+        }
+        self.streaming.lock().repack = repack.map(Arc::new);
         Ok(())
     }
 
@@ -209,6 +237,7 @@ impl BaseSrcImpl for LibcameraSrc {
         let mut streaming = self.streaming.lock();
         streaming.eos = false;
         streaming.next_sequence = None;
+        streaming.repack = None;
         drop(streaming);
         self.latency.reset();
         Ok(())
@@ -251,6 +280,7 @@ impl PushSrcImpl for LibcameraSrc {
         let expected = streaming
             .next_sequence
             .replace(captured.sequence.wrapping_add(1));
+        let repack = streaming.repack.clone();
         drop(streaming);
         let discont = expected.is_none_or(|expected| captured.sequence > expected);
         let element = self.obj();
@@ -260,7 +290,10 @@ impl PushSrcImpl for LibcameraSrc {
         if self.latency.observe(captured.timing.age, &session) {
             let _ = element.post_message(gst::message::Latency::builder().src(&*element).build());
         }
-        Ok(CreateSuccess::NewBuffer(buffer))
+        Ok(CreateSuccess::NewBuffer(match repack {
+            Some(repack) => repack.repack(&buffer)?,
+            None => buffer,
+        }))
     }
 }
 
@@ -297,37 +330,31 @@ impl LibcameraSrc {
     /// Chooses, and (re)starts the camera if that changes what it delivers.
     fn negotiated(&self) -> Result<(), gst::ErrorMessage> {
         let camera_error = |error: CameraError| error::message(&error);
+        let closed = || gst::error_msg!(gst::CoreError::StateChange, ("the camera is not open"));
         let element = self.obj();
-        let offer = self.offer().map_err(camera_error)?.ok_or_else(|| {
-            gst::error_msg!(
-                gst::CoreError::Negotiation,
-                ["the camera is not open; set the element to READY first"]
-            )
-        })?;
+        let offer = self.offer().map_err(camera_error)?.ok_or_else(closed)?;
         let offered = offer.caps();
         let allowed = element.src_pad().peer_query_caps(Some(&offered));
-        let choice = offer.choose(&allowed).ok_or_else(|| {
+        let choices = offer.choices(&allowed);
+        if choices.is_empty() {
             let wanted = element.src_pad().peer_query_caps(None);
             let delivers = offer.describe();
-            gst::error_msg!(
+            return Err(gst::error_msg!(
                 gst::StreamError::Format,
                 ("the camera cannot deliver what downstream asks for; it delivers {delivers}"),
                 ["downstream asks for {wanted}"]
-            )
-        })?;
+            ));
+        }
+
+        let mut camera = self.camera.lock();
+        let device = &mut *camera.as_mut().ok_or_else(closed)?.device;
+        let choice = negotiation::first_valid(device, &offer, &choices).map_err(camera_error)?;
         if self
             .session()
             .is_some_and(|session| session.choice == choice)
         {
             return Ok(());
         }
-
-        let mut camera = self.camera.lock();
-        let opened = camera.as_mut().ok_or_else(|| {
-            gst::error_msg!(gst::CoreError::StateChange, ["the camera was closed"])
-        })?;
-        let device = &mut *opened.device;
-        negotiation::check(device, &offer, &choice).map_err(camera_error)?;
         self.take_session(device);
         let weak = element.downgrade();
         let report = move |error| {
@@ -356,13 +383,15 @@ impl LibcameraSrc {
             session.caps,
             session.frames
         );
-        element.set_caps(&session.caps).map_err(|_| {
-            let (caps, delivers) = (&session.caps, offer.describe());
-            gst::error_msg!(
-                gst::StreamError::Format,
-                ["downstream refuses {caps}; ask for something that the camera delivers: {delivers}"]
-            )
-        })
+        let accepted = element.src_pad().peer_query_accept_caps(&session.caps);
+        if accepted && element.set_caps(&session.caps).is_ok() {
+            return Ok(());
+        }
+        let (caps, wanted) = (&session.caps, element.src_pad().peer_query_caps(None));
+        Err(gst::error_msg!(
+            gst::StreamError::Format,
+            ("downstream refuses the camera's {caps}; it asks for {wanted}. Ask for less, or put a converter behind the camera (videoconvert)")
+        ))
     }
 
     fn stop_session(&self) {

@@ -37,9 +37,13 @@ pub fn wanted(offer: &Offer, choice: &Choice) -> StreamConfig {
     }
 }
 
-/// Makes sure that the camera will deliver what was chosen: it may adjust a size that it offers.
-pub fn check(device: &dyn CameraDevice, offer: &Offer, choice: &Choice) -> Result<(), CameraError> {
-    let valid = |size: Size| {
+/// The first choice that the camera will deliver as it is: cameras adjust some of the sizes that they offer.
+pub fn first_valid(
+    device: &dyn CameraDevice,
+    offer: &Offer,
+    choices: &[Choice],
+) -> Result<Choice, CameraError> {
+    let valid = |choice: &Choice, size: Size| {
         let wanted = StreamConfig {
             size,
             ..wanted(offer, choice)
@@ -47,15 +51,23 @@ pub fn check(device: &dyn CameraDevice, offer: &Offer, choice: &Choice) -> Resul
         let agreed = device.validate(ROLE, &wanted)?;
         Ok::<_, CameraError>(agreed.size == size && agreed.format == choice.format)
     };
-    if valid(choice.size)? {
-        return Ok(());
+    for choice in choices {
+        if valid(choice, choice.size)? {
+            return Ok(choice.clone());
+        }
     }
+    let Some(choice) = choices.first() else {
+        return Err(CameraError::NoStream {
+            camera: device.id().to_owned(),
+            role: ROLE.to_string(),
+        });
+    };
     let offered = offer
         .formats
         .iter()
         .filter(|offered| offered.format == choice.format);
     let mut sizes: Vec<Size> = offered.flat_map(|offered| offered.sizes.clone()).collect();
-    sizes.retain(|size| valid(*size).unwrap_or(false));
+    sizes.retain(|size| valid(choice, *size).unwrap_or(false));
     Err(CameraError::SizeAdjusted {
         camera: device.id().to_owned(),
         format: choice.format,

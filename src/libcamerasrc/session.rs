@@ -12,7 +12,7 @@
 //! back every request; then requests, frames and memory go.
 
 use super::{
-    capture_task::{self, Gate},
+    capture_task::{self, Gate, Worker},
     events::{Events, PipelineClock},
     negotiation,
     pace::Ticker,
@@ -28,6 +28,7 @@ use crate::sync::{Arc, Mutex, OnceLock};
 use crate::video::caps::{Choice, Offer, frame_interval};
 use crate::video::format::Media;
 use crate::video::layout::{packed_planes, video_planes};
+use crate::video::repack::Repack;
 use std::io;
 
 pub struct Session {
@@ -36,11 +37,13 @@ pub struct Session {
     pub frames: u32,
     /// From one frame to the next, where that is known.
     pub interval: Option<gst::ClockTime>,
-    pub layout: Option<PlaneLayout>,
+    layout: Option<PlaneLayout>,
     state: Arc<LoopState>,
     pool: FramePool,
     ticker: Mutex<Option<Ticker>>,
     gate: Arc<Gate>,
+    /// `None` once the session is stopped.
+    worker: Mutex<Option<Arc<Worker>>>,
 }
 
 impl std::fmt::Debug for Session {
@@ -58,7 +61,7 @@ impl Session {
         offer: &Offer,
         choice: Choice,
         clock: &Arc<PipelineClock>,
-        report: impl Fn(CameraError) + Send + 'static,
+        report: impl Fn(CameraError) + Send + Sync + 'static,
     ) -> Result<Self, CameraError> {
         let wanted = negotiation::wanted(offer, &choice);
         let agreed = device.configure(negotiation::ROLE, &wanted)?;
@@ -102,7 +105,8 @@ impl Session {
         };
         let duration = offer.frame_duration(choice.framerate);
         let queue = device.start(requests, duration, Arc::new(events))?;
-        let task = capture_task::new(Arc::downgrade(&state), queue, report);
+        let worker = Worker::new(queue, report);
+        let task = capture_task::new(Arc::downgrade(&state), Arc::downgrade(&worker));
         let session = Self {
             caps: offer.fixed_caps(&choice, &agreed),
             frames: count,
@@ -110,6 +114,7 @@ impl Session {
             layout,
             ticker: Mutex::new(None),
             gate: gate.get_or_init(|| task).clone(),
+            worker: Mutex::new(Some(worker)),
             pool,
             state,
             choice,
@@ -139,9 +144,19 @@ impl Session {
         drop(ticker);
         self.gate.close();
         device.stop();
+        let worker = self.worker.lock().take();
+        drop(worker);
         self.state.end();
         self.state.discard();
         self.pool.close();
+    }
+
+    /// How to copy frames for a peer that does not see their layout; `None` where they lie as the caps imply.
+    pub fn repack(&self) -> Result<Option<Repack>, glib::BoolError> {
+        match &self.layout {
+            Some(layout) => Repack::new(&self.caps, &layout.offsets, &layout.strides),
+            None => Ok(None),
+        }
     }
 
     pub fn state(&self) -> &LoopState {

@@ -11,20 +11,21 @@ use std::{
         unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     },
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::Mode,
     io::Errno,
-    net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType},
+    net::{self, AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType},
 };
 
 use super::{
     lock_file::{LockFile, Locked},
     peer::{Peer, peer_pid},
 };
+use crate::shm::wire::MESSAGE_SIZE;
 
 /// Bytes of a path that fit a socket address, without the NUL.
 const MAX_PATH: usize = 107;
@@ -227,13 +228,42 @@ fn who_answers(address: &SocketAddrUnix) -> io::Result<Option<Owner>> {
     let probe = stream_socket()?;
     match net::connect(&probe, address) {
         Ok(()) => {
-            let timeout = GREETING.try_into().ok();
-            let _ = poll(&mut [PollFd::new(&probe, PollFlags::IN)], timeout.as_ref());
+            hear_greeting(&probe);
             Ok(Some(Owner(Some(peer_pid(&probe)))))
         }
         // A full backlog is somebody's.
         Err(Errno::WOULDBLOCK) => Ok(Some(Owner(None))),
         Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(None),
         Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Takes a whole greeting (a fixed part, which says how long a name follows), or the time for it.
+fn hear_greeting(probe: &OwnedFd) {
+    let deadline = Instant::now() + GREETING;
+    let mut heard = Vec::new();
+    loop {
+        let name_size = heard
+            .get(16..20)
+            .and_then(|size: &[u8]| size.try_into().ok())
+            .map(u32::from_ne_bytes);
+        if name_size.is_some_and(|size| heard.len() >= MESSAGE_SIZE + size as usize) {
+            return;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        // A greeting is short; who says much more is no sink.
+        if left.is_zero() || heard.len() > 4096 {
+            return;
+        }
+        let timeout = left.try_into().ok();
+        match poll(&mut [PollFd::new(probe, PollFlags::IN)], timeout.as_ref()) {
+            Ok(1..) => (),
+            _ => return,
+        }
+        let mut buffer = [0; 512];
+        match net::recv(probe, &mut buffer, RecvFlags::DONTWAIT) {
+            Ok((1.., bytes)) => heard.extend(buffer.iter().take(bytes)),
+            _ => return,
+        }
     }
 }

@@ -1,5 +1,4 @@
-//! System calls: clocks and memory for cameras; shared memory, its socket and waiting for several things at once for `shmsink-rs`.
-//! Nothing here blocks on a peer.
+//! System calls: what the kernel gives to shared memory, sockets, clocks.
 
 pub mod area;
 pub mod clock;

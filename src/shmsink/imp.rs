@@ -60,13 +60,13 @@ impl ShmSink {
         match error {
             PublishError::Layout(LayoutError::OverLimit { .. })
             | PublishError::Area(AreaError::NoSpace { .. }) => {
-                gst::element_imp_error!(self, gst::ResourceError::NoSpaceLeft, ["{error}"])
+                gst::element_imp_error!(self, gst::ResourceError::NoSpaceLeft, ("{error}"))
             }
             PublishError::Area(AreaError::System { .. }) => {
-                gst::element_imp_error!(self, gst::ResourceError::OpenReadWrite, ["{error}"])
+                gst::element_imp_error!(self, gst::ResourceError::OpenReadWrite, ("{error}"))
             }
             PublishError::Layout(LayoutError::FrameTooLarge { .. }) | PublishError::Frame(_) => {
-                gst::element_imp_error!(self, gst::StreamError::Failed, ["{error}"]);
+                gst::element_imp_error!(self, gst::StreamError::Failed, ("{error}"));
             }
         }
     }
@@ -185,13 +185,13 @@ impl BaseSinkImpl for ShmSink {
             let text = error.to_string();
             match error {
                 StartError::Listen(ListenError::InUse { .. }) => {
-                    gst::error_msg!(gst::ResourceError::Busy, ["{text}"])
+                    gst::error_msg!(gst::ResourceError::Busy, ("{text}"))
                 }
                 StartError::Listen(ListenError::NoPath | ListenError::NoDirectory { .. }) => {
-                    gst::error_msg!(gst::ResourceError::NotFound, ["{text}"])
+                    gst::error_msg!(gst::ResourceError::NotFound, ("{text}"))
                 }
                 StartError::Listen(_) | StartError::System(_) => {
-                    gst::error_msg!(gst::ResourceError::OpenReadWrite, ["{text}"])
+                    gst::error_msg!(gst::ResourceError::OpenReadWrite, ("{text}"))
                 }
             }
         })?;

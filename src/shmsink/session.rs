@@ -91,9 +91,7 @@ fn serve(control: Control, handover: &Handover<Control>, element: &glib::WeakRef
         gst::element_error!(
             element,
             gst::ResourceError::Failed,
-            [
-                "The server of shmsink-rs ended: {fault}. Restart the pipeline, and please report this"
-            ]
+            ("The server of shmsink-rs ended: {fault}. Restart the pipeline, and please report this")
         );
     }
 }

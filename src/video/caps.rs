@@ -86,23 +86,24 @@ impl Offer {
         }
     }
 
-    /// The best of `allowed`, which is part of [`Self::caps`]: nearest in size to what the camera would choose, then in the camera's order.
-    pub fn choose(&self, allowed: &gst::CapsRef) -> Option<Choice> {
+    /// All that `allowed`, which is part of [`Self::caps`], leaves open, the best first: nearest in size to what the camera would choose by
+    /// itself, then in the camera's order.
+    pub fn choices(&self, allowed: &gst::CapsRef) -> Vec<Choice> {
         let default = self.default.size;
-        allowed
-            .iter()
-            .flat_map(|structure| {
-                self.mapped()
-                    .enumerate()
-                    .filter(|(_, (_, media))| media.is_in(structure))
-                    .filter_map(|(rank, (offered, media))| {
-                        let choice = self.fixate(structure, offered.format, media)?;
-                        Some(((distance(choice.size, default), rank), choice))
-                    })
-                    .collect::<Vec<_>>()
-            })
-            .min_by_key(|(key, _)| *key)
-            .map(|(_, choice)| choice)
+        let mut choices = Vec::new();
+        for structure in allowed.iter() {
+            for (rank, (offered, media)) in self.mapped().enumerate() {
+                if media.is_in(structure)
+                    && let Some(choice) = self.fixate(structure, offered.format, media)
+                {
+                    choices.push(((distance(choice.size, default), rank), choice));
+                }
+            }
+        }
+        choices.sort_by_key(|(key, _)| *key);
+        let mut choices: Vec<Choice> = choices.into_iter().map(|(_, choice)| choice).collect();
+        choices.dedup();
+        choices
     }
 
     fn fixate(
@@ -166,22 +167,27 @@ impl Offer {
             .map(|(offered, media)| {
                 let structure = media.structure();
                 let format = structure.get::<&str>("format").unwrap_or(structure.name());
-                let mut sizes: Vec<String> = offered.sizes.iter().map(Size::to_string).collect();
-                if let Some(range) = offered.range {
-                    sizes.push(format!("{} to {}", range.min, range.max));
-                }
-                format!("{format} at {}", sizes.join(", "))
+                // Beside a range, the list is libcamera's own of usual sizes.
+                let sizes = match offered.range {
+                    Some(range) if range.min != range.max => {
+                        format!("{} to {}", range.min, range.max)
+                    }
+                    _ => offered
+                        .sizes
+                        .iter()
+                        .map(Size::to_string)
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                };
+                format!("{format} at {sizes}")
             })
             .collect();
         let rates = match self.durations {
             Some((shortest, longest)) if longest > shortest => {
-                format!(
-                    ", {} to {} frames per second",
-                    rate(longest),
-                    rate(shortest)
-                )
+                let (slowest, fastest) = (per_second(longest), per_second(shortest));
+                format!(", {slowest} to {fastest} frames per second")
             }
-            Some((shortest, _)) => format!(", {} frames per second", rate(shortest)),
+            Some((shortest, _)) => format!(", {} frames per second", per_second(shortest)),
             None => String::new(),
         };
         format!("{}{rates}", formats.join("; "))
@@ -215,6 +221,13 @@ fn rate(duration: u64) -> gst::Fraction {
         MICROSECONDS as i32,
         i32::try_from(duration.max(1)).unwrap_or(i32::MAX),
     )
+}
+
+/// The same for people.
+fn per_second(duration: u64) -> String {
+    let rate = MICROSECONDS as f64 / duration.max(1) as f64;
+    let rounded = (rate * 100.0).round() / 100.0;
+    rounded.to_string()
 }
 
 fn distance(size: Size, wanted: Size) -> u64 {

@@ -4,3 +4,4 @@ pub mod caps;
 pub mod colorimetry;
 pub mod format;
 pub mod layout;
+pub mod repack;

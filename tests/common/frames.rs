@@ -27,6 +27,10 @@ impl Generator {
         Self { noise, size }
     }
 
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
     fn body(&self, counter: u64) -> &[u8] {
         let start = (counter % BODIES as u64) as usize * 8;
         &self.noise[start..][..self.size - HEADER]

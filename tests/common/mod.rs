@@ -4,6 +4,8 @@
 
 pub mod frames;
 pub mod reader;
+pub mod rig;
+pub mod source;
 pub mod watchdog;
 
 use std::time::{Duration, Instant};

@@ -24,6 +24,9 @@ const UNTIL: &str = "SHM_READER_UNTIL";
 /// Keep so many frames for good.
 const HOLD: &str = "SHM_READER_HOLD";
 
+/// Frames that `appsink` itself keeps, so that a reader always holds so many.
+pub const KEPT: u64 = 1;
+
 /// Our lines among those of the test program.
 const MARK: &str = "@ ";
 
@@ -54,6 +57,8 @@ pub fn run_if_asked() {
         .unwrap();
     let sink = gst_app::AppSink::builder()
         .sync(false)
+        // It keeps the frame that it handed out last, like most sinks; no other, please.
+        .async_(false)
         .property("enable-last-sample", false)
         .build();
     let pipeline = gst::Pipeline::new();

@@ -53,7 +53,7 @@ impl Camera {
             0 => Ok(Arc::new(Acquired {
                 camera: self,
                 id,
-                running: Mutex::new(None),
+                runs: Mutex::default(),
             })),
             error if -error == libc::EBUSY => Err(CameraError::Busy { camera: id }),
             error if -error == libc::ENODEV => Err(CameraError::Gone { camera: id }),
@@ -78,9 +78,21 @@ impl Drop for Camera {
 pub struct Acquired {
     camera: Camera,
     id: String,
-    /// The connected signals while the camera streams. The lock serialises configure, start and stop, which libcamera does not. Callbacks never take it.
-    running: Mutex<Option<Signals>>,
+    /// The lock serialises configure, start and stop, which libcamera does not. Callbacks never take it.
+    runs: Mutex<Runs>,
 }
+
+/// Each start of the camera is a run of its own, so that what belongs to an earlier one cannot stop a later one.
+#[derive(Debug, Default)]
+struct Runs {
+    count: u64,
+    /// The connected signals while the camera streams.
+    current: Option<Signals>,
+}
+
+/// A start of the camera.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run(u64);
 
 impl std::fmt::Debug for Acquired {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -103,7 +115,7 @@ impl Acquired {
     }
 
     pub fn configure(&self, configuration: &mut Configuration) -> Result<(), CameraError> {
-        let _serialised = self.running.lock();
+        let _serialised = self.runs.lock();
         // SAFETY: both objects live; the lock serialises the call.
         let result = unsafe { sys::libcamera_camera_configure(self.raw(), configuration.raw()) };
         self.check("configure", result)
@@ -124,8 +136,11 @@ impl Acquired {
         &self,
         frame_duration: Option<u64>,
         connect: impl FnOnce() -> Signals,
-    ) -> Result<(), CameraError> {
-        let mut running = self.running.lock();
+    ) -> Result<Run, CameraError> {
+        let mut runs = self.runs.lock();
+        if runs.current.is_some() {
+            self.check("start a camera that runs", -libc::EBUSY)?;
+        }
         let signals = connect();
         // SAFETY: the control map lives as long as the camera.
         let controls = frame_duration.and_then(|duration| unsafe {
@@ -137,14 +152,26 @@ impl Acquired {
         // SAFETY: the list is null or lives for the call; the lock serialises the call.
         let result = unsafe { sys::libcamera_camera_start(self.raw(), list) };
         self.check("start", result)?;
-        *running = Some(signals);
-        Ok(())
+        runs.count += 1;
+        runs.current = Some(signals);
+        Ok(Run(runs.count))
     }
 
     /// Returns when every request has been signalled. The signals are disconnected after that, so no callback runs later.
     pub fn stop(&self) {
-        let mut running = self.running.lock();
-        if let Some(signals) = running.take() {
+        self.stop_locked(&mut self.runs.lock());
+    }
+
+    /// Stops the camera if it is still in that run.
+    pub fn stop_run(&self, run: Run) {
+        let mut runs = self.runs.lock();
+        if runs.count == run.0 {
+            self.stop_locked(&mut runs);
+        }
+    }
+
+    fn stop_locked(&self, runs: &mut Runs) {
+        if let Some(signals) = runs.current.take() {
             // SAFETY: the lock serialises the call. Its result says only that a camera that is gone was not running any more.
             unsafe { sys::libcamera_camera_stop(self.raw()) };
             drop(signals);

@@ -182,10 +182,11 @@ impl CameraDevice for Device {
         let Some(frames) = &self.frames else {
             return Err(self.failed("starting without frames", libc::EACCES));
         };
-        let requests = Requests::new(&self.camera, stream, frames, requests)?;
-        self.camera.start(frame_duration, || {
+        let mut requests = Requests::new(&self.camera, stream, frames, requests)?;
+        let run = self.camera.start(frame_duration, || {
             Signals::connect(&self.camera, stream, compressed, events)
         })?;
+        requests.belong_to(run);
         Ok(Box::new(requests))
     }
 

@@ -1,6 +1,9 @@
 //! The requests of a camera that streams.
 
-use super::{camera::Acquired, frame_buffer::FrameBuffers};
+use super::{
+    camera::{Acquired, Run},
+    frame_buffer::FrameBuffers,
+};
 use crate::camera::{CameraError, FrameId, RequestId, RequestQueue};
 use crate::sync::Arc;
 use libcamera_sys as sys;
@@ -24,6 +27,8 @@ pub struct Requests {
     stream: *mut sys::libcamera_stream_t,
     buffers: Arc<FrameBuffers>,
     camera: Arc<Acquired>,
+    /// The run that may have them.
+    run: Option<Run>,
 }
 
 // SAFETY: the requests are used by whoever owns this, one thread at a time; the stream belongs to the camera.
@@ -41,6 +46,7 @@ impl Requests {
             stream,
             buffers: buffers.clone(),
             camera: camera.clone(),
+            run: None,
         };
         for cookie in 0..u64::from(count) {
             // SAFETY: the camera lives and is configured; the cookie is what completions report.
@@ -53,6 +59,10 @@ impl Requests {
             set.requests.push(Request { raw, used: false });
         }
         Ok(set)
+    }
+
+    pub(super) fn belong_to(&mut self, run: Run) {
+        self.run = Some(run);
     }
 }
 
@@ -102,6 +112,8 @@ impl RequestQueue for Requests {
 impl Drop for Requests {
     fn drop(&mut self) {
         // A request that the camera still has must not be destroyed.
-        self.camera.stop();
+        if let Some(run) = self.run {
+            self.camera.stop_run(run);
+        }
     }
 }

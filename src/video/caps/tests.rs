@@ -1,1 +1,167 @@
+#![allow(clippy::unwrap_used)]
 
+use super::*;
+use crate::camera::SizeRange;
+use std::str::FromStr;
+
+const NV12: PixelFormat = PixelFormat::new(b"NV12");
+const R8: PixelFormat = PixelFormat::new(b"R8  ");
+
+fn offer() -> Offer {
+    gst::init().unwrap();
+    let sizes = vec![
+        Size::new(640, 480),
+        Size::new(1280, 720),
+        Size::new(1920, 1080),
+    ];
+    let format = |format| StreamFormat {
+        format,
+        sizes: sizes.clone(),
+        range: None,
+    };
+    Offer {
+        default: StreamConfig {
+            format: NV12,
+            size: Size::new(1920, 1080),
+            stride: 1920,
+            frame_size: 0,
+            buffer_count: 4,
+            color_space: None,
+        },
+        formats: vec![format(NV12), format(R8), format(PixelFormat::new(b"XXXX"))],
+        durations: Some((8333, 1_000_000)),
+        paced: false,
+    }
+}
+
+fn choose(offer: &Offer, peer: &str) -> Option<Choice> {
+    let allowed = offer.caps().intersect(&gst::Caps::from_str(peer).unwrap());
+    offer.choices(&allowed).into_iter().next()
+}
+
+fn fraction(numerator: i32, denominator: i32) -> gst::Fraction {
+    gst::Fraction::new(numerator, denominator)
+}
+
+#[test]
+fn a_peer_that_asks_for_nothing_gets_what_the_camera_would_choose() {
+    let choice = choose(&offer(), "ANY").unwrap();
+    assert_eq!((choice.format, choice.size), (NV12, Size::new(1920, 1080)));
+    assert_eq!(
+        choice.framerate,
+        fraction(0, 1),
+        "no rate is forced that nobody asked for"
+    );
+}
+
+#[test]
+fn the_nearest_size_in_both_dimensions_is_chosen_before_the_format() {
+    let choice = choose(&offer(), "video/x-raw,format={GRAY8,NV12},width=[1,1300]").unwrap();
+    assert_eq!((choice.format, choice.size), (NV12, Size::new(1280, 720)));
+    // One equal dimension is not a match: 1456x1088 is nearer to 1920x1080 than a product of differences would say.
+    let mut sensor = offer();
+    sensor.default.size = Size::new(1920, 1080);
+    sensor.formats[0].sizes = vec![Size::new(1280, 1080), Size::new(1456, 1088)];
+    sensor.formats.truncate(1);
+    assert_eq!(choose(&sensor, "ANY").unwrap().size, Size::new(1456, 1088));
+}
+
+#[test]
+fn what_the_camera_cannot_do_is_no_choice() {
+    for peer in [
+        "video/x-raw,format=RGB",
+        "video/x-raw,width=641",
+        "video/x-raw,framerate=500/1",
+        "video/x-raw(memory:DMABuf)",
+        "image/jpeg",
+    ] {
+        assert_eq!(choose(&offer(), peer), None, "{peer}");
+    }
+}
+
+#[test]
+fn rates_are_taken_from_the_peer_and_exact() {
+    let rate = |offer: &Offer, peer| choose(offer, peer).unwrap().framerate;
+    let mut offer = offer();
+    assert_eq!(
+        rate(&offer, "video/x-raw,framerate=30000/1001"),
+        fraction(30000, 1001)
+    );
+    assert_eq!(
+        rate(&offer, "video/x-raw,framerate=[15/1,60/1]"),
+        fraction(30, 1)
+    );
+    assert_eq!(
+        rate(&offer, "video/x-raw,framerate={15/1,60/1}"),
+        fraction(15, 1)
+    );
+    offer.paced = true;
+    assert_eq!(
+        rate(&offer, "ANY"),
+        fraction(30, 1),
+        "a paced camera needs a rate"
+    );
+    assert_eq!(rate(&offer, "video/x-raw,framerate=1/10"), fraction(1, 10));
+    offer.durations = None;
+    assert_eq!(
+        rate(&offer, "video/x-raw,framerate=500/1"),
+        fraction(500, 1)
+    );
+}
+
+#[test]
+fn durations_are_rounded_and_held_within_the_limits() {
+    let offer = offer();
+    assert_eq!(offer.frame_duration(fraction(30, 1)), Some(33_333));
+    assert_eq!(offer.frame_duration(fraction(30000, 1001)), Some(33_367));
+    assert_eq!(offer.frame_duration(fraction(1, 10)), Some(1_000_000));
+    assert_eq!(offer.frame_duration(fraction(0, 1)), None);
+    assert_eq!(frame_interval(fraction(30, 1)), Some(33_333_333));
+    assert_eq!(frame_interval(fraction(1, 10)), Some(10_000_000_000));
+    assert_eq!(frame_interval(fraction(0, 1)), None);
+}
+
+#[test]
+fn ranges_begin_and_end_at_their_step() {
+    let mut offer = offer();
+    offer.formats.truncate(1);
+    offer.formats[0].sizes.clear();
+    offer.formats[0].range = Some(SizeRange {
+        min: Size::new(17, 16),
+        max: Size::new(1001, 1000),
+        step: Size::new(16, 2),
+    });
+    let choice = choose(&offer, "video/x-raw,width=[1,500]").unwrap();
+    assert_eq!(choice.size, Size::new(496, 1000));
+}
+
+#[test]
+fn fixed_caps_say_what_is_known_and_nothing_else() {
+    let offer = offer();
+    let choice = choose(&offer, "video/x-raw,width=1280").unwrap();
+    let agreed = StreamConfig {
+        size: choice.size,
+        ..offer.default.clone()
+    };
+    let caps = offer.fixed_caps(&choice, &agreed);
+    assert!(caps.is_fixed());
+    assert!(caps.can_intersect(&offer.caps()));
+    assert!(gst_video::VideoInfo::from_caps(&caps).is_ok());
+    let structure = caps.structure(0).unwrap();
+    assert_eq!(
+        structure.get::<gst::Fraction>("max-framerate").unwrap(),
+        fraction(1_000_000, 8333)
+    );
+    assert!(
+        !structure.has_field("colorimetry"),
+        "the camera gave no colour space"
+    );
+}
+
+#[test]
+fn people_are_told_what_the_camera_delivers() {
+    assert_eq!(
+        offer().describe(),
+        "NV12 at 640x480, 1280x720, 1920x1080; GRAY8 at 640x480, 1280x720, 1920x1080, 1 to 120 frames per second"
+    );
+}

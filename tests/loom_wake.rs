@@ -1,0 +1,512 @@
+//! The wake protocol, model-checked: every interleaving of a few threads, up to a bound of preemptions.
+//!
+//! What is checked is what ships: `capture::task_gate` and `capture::loop_state`, over a model of GstTask. Beside each right shape stand the wrong
+//! ones that were once found in the wild; each of them must fail, or the checker sees nothing.
+//!
+//!     RUSTFLAGS="--cfg loom" cargo test --release --no-default-features --test loom_wake
+#![cfg(loom)]
+#![allow(clippy::unwrap_used)]
+
+use gstlibcamerars::{
+    camera::{CameraError, Completion, CompletionStatus, FrameId, FrameStatus, RequestId},
+    capture::{
+        clock_map::Timing,
+        driver::{Action, Delivery, Driver},
+        loop_state::LoopState,
+        task_gate::{TaskControl, TaskGate},
+    },
+    sync::{Condvar, Mutex, atomic::AtomicBool},
+};
+use loom::{sync::atomic::Ordering, thread};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::AtomicUsize},
+};
+
+// --- GstTask ---------------------------------------------------------------------------------------------------------------
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Stopped,
+    Started,
+    Paused,
+}
+
+struct TaskState {
+    state: State,
+    running: bool,
+}
+
+/// GstTask as GStreamer 1.14 to 1.28 has it: one lock, one condition that the task and whoever joins it share, signals that wake one of them.
+struct ModelTask {
+    state: Mutex<TaskState>,
+    condition: Condvar,
+}
+
+impl ModelTask {
+    /// Started, its thread not yet at work.
+    fn new() -> Arc<Self> {
+        let state = TaskState {
+            state: State::Started,
+            running: true,
+        };
+        Arc::new(Self {
+            state: Mutex::new(state),
+            condition: Condvar::new(),
+        })
+    }
+
+    fn set(&self, state: &mut TaskState, new: State) {
+        let old = std::mem::replace(&mut state.state, new);
+        if old == State::Paused && new != State::Paused {
+            self.condition.notify_one();
+        }
+    }
+
+    /// The task's thread.
+    fn run(&self, body: impl Fn()) {
+        loop {
+            let mut state = self.state.lock();
+            while state.state == State::Paused {
+                self.condition.wait(&mut state);
+            }
+            if state.state == State::Stopped {
+                state.running = false;
+                self.condition.notify_one();
+                return;
+            }
+            drop(state);
+            body();
+        }
+    }
+}
+
+/// What the gate gets: a handle to the task.
+struct Handle(Arc<ModelTask>);
+
+impl TaskControl for Handle {
+    fn start(&self) {
+        let mut state = self.0.state.lock();
+        self.0.set(&mut state, State::Started);
+    }
+    /// Whatever the state was: this is what overwrites a STOPPED.
+    fn pause(&self) {
+        let mut state = self.0.state.lock();
+        self.0.set(&mut state, State::Paused);
+    }
+    fn resume(&self) {
+        let mut state = self.0.state.lock();
+        if state.state != State::Stopped {
+            self.0.set(&mut state, State::Started);
+        }
+    }
+    fn stop(&self) {
+        let mut state = self.0.state.lock();
+        self.0.set(&mut state, State::Stopped);
+    }
+    fn join(&self) {
+        let mut state = self.0.state.lock();
+        self.0.set(&mut state, State::Stopped);
+        while state.running {
+            self.0.condition.wait(&mut state);
+        }
+    }
+}
+
+// --- the checker -----------------------------------------------------------------------------------------------------------
+
+/// Runs `model` in every interleaving, and prints how many there were: a check of one is no check.
+fn check(name: &str, model: impl Fn() + Sync + Send + 'static) {
+    let executions = Arc::new(AtomicUsize::new(0));
+    let counted = executions.clone();
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(3);
+    let bound = builder.preemption_bound;
+    builder.check(move || {
+        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        model();
+    });
+    let executions = executions.load(std::sync::atomic::Ordering::Relaxed);
+    println!("loom: {name}: {executions} executions, preemptions <= {bound:?}");
+    assert!(executions > 1);
+}
+
+/// Work for a task: items that producers add.
+#[derive(Default)]
+struct Work(Mutex<VecDeque<u32>>);
+
+impl Work {
+    fn add(&self, item: u32) {
+        self.0.lock().push_back(item);
+    }
+    fn take(&self) -> Option<u32> {
+        self.0.lock().pop_front()
+    }
+    fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+}
+
+// --- losing no wake-up -----------------------------------------------------------------------------------------------------
+
+/// One producer, one item. The task ends itself when it has it: a lost wake-up leaves it asleep for ever, which loom calls a deadlock.
+fn one_item(body: fn(&Handle, &Work)) {
+    let task = ModelTask::new();
+    let work = Arc::new(Work::default());
+    let runner = {
+        let (task, work) = (task.clone(), work.clone());
+        thread::spawn(move || task.run(|| body(&Handle(task.clone()), &work)))
+    };
+    work.add(1);
+    Handle(task).resume();
+    runner.join().unwrap();
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn check_then_pause_loses_a_wakeup() {
+    check("check, then pause", || {
+        one_item(|task, work| {
+            if work.take().is_some() {
+                return task.stop();
+            }
+            task.pause();
+        });
+    });
+}
+
+#[test]
+fn pause_first_loses_no_wakeup() {
+    check("pause first", || {
+        one_item(|task, work| {
+            task.pause();
+            if work.take().is_some() {
+                task.stop();
+            }
+        });
+    });
+}
+
+#[test]
+fn the_gate_loses_no_wakeup() {
+    check("the gate, two producers", || {
+        let task = ModelTask::new();
+        let gate = Arc::new(TaskGate::new(Handle(task.clone())));
+        let work = Arc::new(Work::default());
+        let runner = {
+            let (gate, work) = (gate.clone(), work.clone());
+            let taken = std::cell::Cell::new(0);
+            thread::spawn(move || {
+                task.run(|| {
+                    gate.iterate(|| {
+                        while work.take().is_some() {
+                            taken.set(taken.get() + 1);
+                        }
+                        if taken.get() == 2 {
+                            Handle(task.clone()).stop();
+                        }
+                    });
+                });
+            })
+        };
+        let producer = {
+            let (gate, work) = (gate.clone(), work.clone());
+            thread::spawn(move || {
+                work.add(1);
+                gate.notify();
+            })
+        };
+        work.add(2);
+        gate.notify();
+        producer.join().unwrap();
+        runner.join().unwrap();
+    });
+}
+
+// --- ending at any moment --------------------------------------------------------------------------------------------------
+
+/// A task that has nothing to do, one wake-up, and a close in another thread.
+fn closed_at_any_moment(body: fn(&Handle, &AtomicBool), close: fn(&Handle, &AtomicBool)) {
+    let task = ModelTask::new();
+    let closing = Arc::new(AtomicBool::new(false));
+    let runner = {
+        let (task, closing) = (task.clone(), closing.clone());
+        thread::spawn(move || task.run(|| body(&Handle(task.clone()), &closing)))
+    };
+    let notifier = {
+        let task = task.clone();
+        thread::spawn(move || Handle(task).resume())
+    };
+    close(&Handle(task), &closing);
+    notifier.join().unwrap();
+    runner.join().unwrap();
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn pause_first_hangs_in_join() {
+    check("pause first, join", || {
+        closed_at_any_moment(|task, _| task.pause(), |task, _| task.join());
+    });
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_flag_read_before_the_pause_hangs_in_join() {
+    check("flag, then pause", || {
+        closed_at_any_moment(
+            |task, closing| {
+                if closing.load(Ordering::Relaxed) {
+                    return task.stop();
+                }
+                task.pause();
+            },
+            |task, closing| {
+                closing.store(true, Ordering::Relaxed);
+                task.join();
+            },
+        );
+    });
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_flag_stored_after_the_join_began_hangs() {
+    check("join, then flag", || {
+        closed_at_any_moment(
+            |task, closing| {
+                task.pause();
+                if closing.load(Ordering::Relaxed) {
+                    task.stop();
+                }
+            },
+            |task, closing| {
+                task.join();
+                closing.store(true, Ordering::Relaxed);
+            },
+        );
+    });
+}
+
+#[test]
+fn the_gate_can_be_closed_at_any_moment() {
+    check("the gate, closed at any moment", || {
+        let task = ModelTask::new();
+        let gate = Arc::new(TaskGate::new(Handle(task.clone())));
+        let runner = {
+            let gate = gate.clone();
+            thread::spawn(move || task.run(|| gate.iterate(|| ())))
+        };
+        let notifier = {
+            let gate = gate.clone();
+            thread::spawn(move || gate.notify())
+        };
+        gate.close();
+        notifier.join().unwrap();
+        runner.join().unwrap();
+    });
+}
+
+// --- who notifies, and when --------------------------------------------------------------------------------------------------
+
+/// Two frames come back. The consumer needs both in one round, and takes nothing as long as only one is there.
+fn two_frames(give_back: fn(&Handle, &Work, u32)) {
+    let task = ModelTask::new();
+    let free = Arc::new(Work::default());
+    let runner = {
+        let (task, free) = (task.clone(), free.clone());
+        thread::spawn(move || {
+            task.run(|| {
+                let handle = Handle(task.clone());
+                handle.pause();
+                if free.0.lock().len() == 2 {
+                    handle.stop();
+                }
+            });
+        })
+    };
+    let other = {
+        let (task, free) = (task.clone(), free.clone());
+        thread::spawn(move || give_back(&Handle(task), &free, 1))
+    };
+    give_back(&Handle(task), &free, 2);
+    other.join().unwrap();
+    runner.join().unwrap();
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn notifying_only_when_the_queue_was_empty_loses_a_wakeup() {
+    check("notify on empty only", || {
+        two_frames(|task, free, frame| {
+            let was_empty = free.is_empty();
+            free.add(frame);
+            if was_empty {
+                task.resume();
+            }
+        });
+    });
+}
+
+#[test]
+fn notifying_for_every_frame_is_enough() {
+    check("notify for every frame", || {
+        two_frames(|task, free, frame| {
+            free.add(frame);
+            task.resume();
+        });
+    });
+}
+
+// --- the loop state ------------------------------------------------------------------------------------------------------------
+
+const TIMING: Timing = Timing {
+    pipeline: None,
+    age: 0,
+};
+
+fn completion(request: RequestId, frame: FrameId) -> Completion {
+    Completion {
+        request,
+        status: CompletionStatus::Complete,
+        frame,
+        frame_status: FrameStatus::Success,
+        sequence: 0,
+        sensor_timestamp: None,
+        bytes_used: None,
+    }
+}
+
+fn queue_one(state: &LoopState) -> (RequestId, FrameId) {
+    match state.next_action() {
+        Some(Action::Queue { request, frame, .. }) => (request, frame),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_completed_frame_reaches_who_waits_for_it() {
+    check("completion against the pad's wait", || {
+        let state = Arc::new(LoopState::new(Driver::new(1, false), || ()));
+        let (request, frame) = queue_one(&state);
+        let camera = {
+            let state = state.clone();
+            thread::spawn(move || state.completed(&completion(request, frame), TIMING))
+        };
+        assert!(
+            matches!(state.next_delivery(), Ok(Delivery::Frame(captured)) if captured.frame == frame)
+        );
+        camera.join().unwrap();
+    });
+}
+
+#[test]
+fn a_flush_ends_a_wait_whenever_it_begins() {
+    check("flush against the pad's wait", || {
+        let state = Arc::new(LoopState::new(Driver::new(1, false), || ()));
+        let pad = {
+            let state = state.clone();
+            thread::spawn(move || assert!(state.next_delivery().is_err()))
+        };
+        state.set_flushing(true);
+        pad.join().unwrap();
+    });
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_flush_that_the_waiter_rearms_is_forgotten() {
+    check("flush re-armed by the waiter", || {
+        let flushing = Arc::new((Mutex::new(false), Condvar::new()));
+        let pad = {
+            let flushing = flushing.clone();
+            thread::spawn(move || {
+                let mut flag = flushing.0.lock();
+                *flag = false;
+                while !*flag {
+                    flushing.1.wait(&mut flag);
+                }
+            })
+        };
+        *flushing.0.lock() = true;
+        flushing.1.notify_all();
+        pad.join().unwrap();
+    });
+}
+
+#[test]
+fn an_end_reaches_who_waits_and_who_waits_later() {
+    check("EOS against the pad's wait", || {
+        let state = Arc::new(LoopState::new(Driver::new(1, false), || ()));
+        let pad = {
+            let state = state.clone();
+            thread::spawn(move || {
+                assert_eq!(state.next_delivery(), Ok(Delivery::Eos));
+                assert_eq!(state.next_delivery(), Ok(Delivery::Eos));
+            })
+        };
+        state.end();
+        pad.join().unwrap();
+    });
+}
+
+/// The whole round with one frame: the camera completes, the pad takes the frame and drops it, the task queues it again. Nobody but the
+/// frame's return wakes the task, and the gate is closed while all that goes on.
+#[test]
+fn a_frame_goes_round_while_the_gate_closes() {
+    check("one frame's round, closed at any moment", || {
+        let task = ModelTask::new();
+        let gate = Arc::new(TaskGate::new(Handle(task.clone())));
+        let state = {
+            let gate = gate.clone();
+            Arc::new(LoopState::new(Driver::new(1, false), move || gate.notify()))
+        };
+        let (request, frame) = queue_one(&state);
+        let runner = {
+            let (gate, state) = (gate.clone(), state.clone());
+            thread::spawn(move || {
+                task.run(|| gate.iterate(|| while state.next_action().is_some() {}))
+            })
+        };
+        let pad = {
+            let state = state.clone();
+            thread::spawn(move || {
+                if let Ok(Delivery::Frame(captured)) = state.next_delivery() {
+                    state.returned(captured.frame);
+                }
+            })
+        };
+        state.completed(&completion(request, frame), TIMING);
+        gate.close();
+        pad.join().unwrap();
+        runner.join().unwrap();
+    });
+}
+
+#[test]
+fn a_failure_wakes_the_task_that_reports_it_and_ends_the_stream() {
+    check("failure, report, end", || {
+        let task = ModelTask::new();
+        let gate = Arc::new(TaskGate::new(Handle(task.clone())));
+        let state = {
+            let gate = gate.clone();
+            Arc::new(LoopState::new(Driver::new(1, false), move || gate.notify()))
+        };
+        queue_one(&state);
+        let runner = {
+            let (gate, state, task) = (gate.clone(), state.clone(), task.clone());
+            thread::spawn(move || {
+                task.run(|| {
+                    gate.iterate(|| {
+                        if let Some(Action::Report(_)) = state.next_action() {
+                            Handle(task.clone()).stop();
+                        }
+                    });
+                });
+            })
+        };
+        state.failed(CameraError::NoCamera);
+        assert_eq!(state.next_delivery(), Ok(Delivery::Eos));
+        runner.join().unwrap();
+    });
+}
