@@ -181,10 +181,11 @@ fn new_area(server: &mut Server, size: u64) {
 }
 
 /// An area with memory behind as few slots as there may be.
-fn lean_area(server: &mut Server, size: u64) {
+fn lean_area(server: &mut Server, size: u64) -> Layout {
     let layout = Layout::new(server.next_generation(), size, server.limits()).unwrap();
     let slots = server.slots_needed();
     server.handle_area(layout, "/area", slots).unwrap();
+    layout
 }
 
 fn publish(server: &mut Server, size: u64) -> bool {
@@ -417,6 +418,7 @@ struct Model {
     sequence: u64,
     newest: Option<ModelFrame>,
     retired: BTreeSet<u32>,
+    strides: BTreeMap<u32, u64>,
 }
 
 impl Model {
@@ -464,8 +466,7 @@ impl Model {
                 }
             }
             Step::NewArea(size) => {
-                lean_area(&mut self.server, size);
-                self.newest = None;
+                self.new_area(size);
                 while let Some(id) = self.server.poll_evicted() {
                     self.clients.remove(&id).unwrap();
                 }
@@ -477,6 +478,21 @@ impl Model {
         while let Some(generation) = self.server.poll_retired() {
             assert!(self.retired.insert(generation), "retired twice");
         }
+        while let Some((generation, bytes)) = self.server.poll_freed() {
+            assert!(generation + 1 < self.server.next_generation());
+            let held = self.held();
+            assert!(
+                held.iter().all(|frame| {
+                    frame.generation != generation || !bytes.contains(&frame.offset)
+                })
+            );
+        }
+    }
+
+    fn new_area(&mut self, size: u64) {
+        let layout = lean_area(&mut self.server, size);
+        self.strides.insert(layout.generation, layout.stride);
+        self.newest = None;
     }
 
     fn connect(&mut self) {
@@ -598,6 +614,15 @@ impl Model {
         }
     }
 
+    fn held(&self) -> Vec<ModelFrame> {
+        let clients = self.clients.values();
+        clients
+            .flat_map(|client| client.promised.iter().chain(&client.sent))
+            .chain(&self.newest)
+            .copied()
+            .collect()
+    }
+
     fn check(&self) {
         let snapshot = self.server.snapshot(NOW);
         assert_eq!(snapshot.clients.len(), self.clients.len());
@@ -622,6 +647,14 @@ impl Model {
             .filter(|generation| *generation != snapshot.generation)
             .collect();
         assert_eq!(snapshot.areas_retired, old.len());
+        // Memory is what the current area has and what is held in others.
+        let bytes: u64 = held
+            .iter()
+            .filter(|frame| frame.generation != snapshot.generation)
+            .map(|frame| self.strides[&frame.generation])
+            .sum();
+        let current = snapshot.slots_reserved as u64 * self.strides[&snapshot.generation];
+        assert_eq!(snapshot.shm_bytes, current + bytes);
         assert!(old.is_disjoint(&self.retired));
         let offsets: BTreeSet<u64> = held.iter().map(|frame| frame.offset).collect();
         assert_eq!(offsets.len(), held.len(), "two frames at one offset");
@@ -644,8 +677,9 @@ proptest! {
             sequence: 0,
             newest: None,
             retired: BTreeSet::new(),
+            strides: BTreeMap::new(),
         };
-        lean_area(&mut model.server, 1000);
+        model.new_area(1000);
         for step in steps {
             model.take(step);
             model.check();

@@ -143,6 +143,18 @@ impl Area {
         Ok(())
     }
 
+    /// Gives the memory of these bytes back to the system. Nobody may write there again.
+    pub fn give_back(&self, bytes: Range<u64>) {
+        let size = bytes.end.saturating_sub(bytes.start);
+        // It only saves memory; where it cannot be done the memory goes with the area.
+        let _ = fs::fallocate(
+            &self.fd,
+            FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+            bytes.start,
+            size,
+        );
+    }
+
     /// A first write to a page costs microseconds; not in the stream, please.
     fn prefault(&self, bytes: Range<u64>) {
         let end = usize::try_from(bytes.end)

@@ -9,10 +9,12 @@
 //! - A client's frames have strictly growing sequence numbers.
 //! - The newest frame is kept, in one slot for all, only while some client with a full window has not had it. Such a client gets it with its
 //!   next ack.
-//! - An area that is no longer current goes as soon as nobody refers to its slots.
+//! - An area that is no longer current goes as soon as nobody refers to its slots; until then each of its slots gives its memory back when nobody
+//!   refers to it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Range,
     time::Duration,
 };
 
@@ -71,6 +73,7 @@ pub struct Server {
     sequence: u64,
     newest: Option<Frame>,
     retired: Vec<u32>,
+    freed: Vec<(u32, Range<u64>)>,
     evicted: Vec<ClientId>,
     counters: Counters,
 }
@@ -85,6 +88,7 @@ impl Server {
             sequence: 0,
             newest: None,
             retired: Vec::new(),
+            freed: Vec::new(),
             evicted: Vec::new(),
             counters: Counters::default(),
         }
@@ -156,6 +160,12 @@ impl Server {
             return Err(self.slots_needed());
         }
         debug_assert_eq!(layout.generation, self.next_generation());
+        if let Some(old) = self.areas.back() {
+            let free = old
+                .free_slots()
+                .map(|slot| (old.generation(), old.bytes(slot)));
+            self.freed.extend(free);
+        }
         self.areas.push_back(Slots::new(layout, name, reserved));
         // Of another size or from before other caps; whoever waits for it gets the first frame of the new area.
         if let Some(newest) = self.newest.take() {
@@ -250,9 +260,7 @@ impl Server {
 
     /// The claimed slot holds nothing after all.
     pub fn handle_claim_dropped(&mut self, claim: &Claim) {
-        if let Some(area) = self.area(claim.generation) {
-            area.release(claim.slot);
-        }
+        self.release_slot(claim.generation, claim.slot);
         self.retire();
     }
 
@@ -321,6 +329,11 @@ impl Server {
         self.retired.pop()
     }
 
+    /// Bytes of an old generation that nobody will use again.
+    pub fn poll_freed(&mut self) -> Option<(u32, Range<u64>)> {
+        self.freed.pop()
+    }
+
     /// A client that was disconnected because it held frames of too old an area.
     pub fn poll_evicted(&mut self) -> Option<ClientId> {
         self.evicted.pop()
@@ -336,7 +349,11 @@ impl Server {
             shm_bytes: self
                 .areas
                 .iter()
-                .map(|area| area.layout().bytes_of(area.reserved()))
+                .map(|area| {
+                    let is_current = area.generation() + 1 == self.next_generation();
+                    let unused = if is_current { 0 } else { area.free() };
+                    area.layout().bytes_of(area.reserved() - unused)
+                })
                 .sum(),
             areas_retired: self.areas.len().saturating_sub(1),
             counters: self.counters,
@@ -361,8 +378,17 @@ impl Server {
     }
 
     fn release(&mut self, frame: &Frame) {
-        if let Some(area) = self.area(frame.generation) {
-            area.release(frame.slot);
+        self.release_slot(frame.generation, frame.slot);
+    }
+
+    fn release_slot(&mut self, generation: u32, slot: usize) {
+        let is_old = generation + 1 < self.next_generation();
+        if let Some(area) = self.area(generation)
+            && area.release(slot)
+            && is_old
+        {
+            let bytes = area.bytes(slot);
+            self.freed.push((generation, bytes));
         }
     }
 
