@@ -12,6 +12,7 @@ use rustix::{
 };
 
 use crate::sync::Arc;
+use crate::sync::LazyLock;
 use crate::sync::atomic::{AtomicU32, Ordering};
 
 const DIRECTORY: &str = "/dev/shm";
@@ -201,7 +202,8 @@ fn no_space(asked: u64) -> AreaError {
 /// Gives the object a name that no other has.
 fn link(fd: &OwnedFd) -> Result<String, AreaError> {
     use std::os::fd::AsRawFd;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Lazy because loom's atomics cannot be made at compile time.
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(0));
 
     let owner = rustix::process::geteuid().as_raw();
     let process = std::process::id();

@@ -20,7 +20,7 @@ use std::{
 
 use super::{
     client::{Client, ClientId, Frame, Next, Peer},
-    layout::{Layout, Limits, MAX_RETIRED_GENERATIONS},
+    layout::{Layout, LayoutError, Limits, MAX_AREAS},
     slots::Slots,
     snapshot::{Counters, Snapshot},
     wire::Message,
@@ -102,8 +102,38 @@ impl Server {
         self.clients.len()
     }
 
-    /// The generation that the next area is to have.
-    pub fn next_generation(&self) -> u32 {
+    /// The layout of the next area, for frames of up to `size` bytes. When there are as many areas as there can be, the clients that hold frames
+    /// of the oldest are evicted for it.
+    pub fn plan_area(&mut self, size: u64) -> Result<Layout, LayoutError> {
+        let layout = Layout::new(self.next_generation(), 0, size, &self.limits)?;
+        while self.areas.len() >= MAX_AREAS {
+            let Some(oldest) = self.areas.front().map(Slots::generation) else {
+                break;
+            };
+            let holders: Vec<ClientId> = self
+                .clients
+                .iter()
+                .filter(|(_, client)| client.holds_generation(oldest))
+                .map(|(id, _)| *id)
+                .collect();
+            if holders.is_empty() {
+                break;
+            }
+            for id in holders {
+                self.handle_disconnect(id);
+                self.evicted.push(id);
+            }
+        }
+        let is_free = |colour: &usize| {
+            self.areas
+                .iter()
+                .all(|area| area.layout().colour != *colour)
+        };
+        let colour = (0..MAX_AREAS).find(is_free).unwrap_or_default();
+        Layout::new(layout.generation, colour, size, &self.limits)
+    }
+
+    fn next_generation(&self) -> u32 {
         self.areas.back().map_or(1, |area| area.generation() + 1)
     }
 
@@ -148,7 +178,7 @@ impl Server {
         }
     }
 
-    /// A new area takes over; its generation is [`next_generation`](Self::next_generation). `Err` says how many slots need memory first,
+    /// A new area takes over; its layout is that of [`plan_area`](Self::plan_area). `Err` says how many slots need memory first,
     /// when more clients came meanwhile.
     pub fn handle_area(
         &mut self,
@@ -172,24 +202,6 @@ impl Server {
             self.release(&newest);
         }
         self.retire();
-        while self.areas.len() > MAX_RETIRED_GENERATIONS + 1 {
-            let Some(oldest) = self.areas.front().map(Slots::generation) else {
-                break;
-            };
-            let holders: Vec<ClientId> = self
-                .clients
-                .iter()
-                .filter(|(_, client)| client.holds_generation(oldest))
-                .map(|(id, _)| *id)
-                .collect();
-            if holders.is_empty() {
-                break;
-            }
-            for id in holders {
-                self.handle_disconnect(id);
-                self.evicted.push(id);
-            }
-        }
         Ok(())
     }
 
