@@ -274,6 +274,23 @@ fn a_full_window_gets_the_newest_with_the_next_ack() {
 }
 
 #[test]
+fn who_comes_later_neither_gets_nor_keeps_an_older_newest() {
+    let mut server = server(limits(2, 2));
+    let first = server.handle_connect(Peer::default()).unwrap();
+    for size in 1..=3 {
+        publish(&mut server, size);
+    }
+    let second = server.handle_connect(Peer::default()).unwrap();
+    let slots = server.snapshot(NOW).slots_reserved;
+    for _ in 0..3 {
+        let offset = offsets(&received(&mut server, first)).pop();
+        server.handle_ack(first, offset.unwrap_or(0), NOW).unwrap();
+    }
+    assert_eq!(received(&mut server, second), []);
+    assert_eq!(server.snapshot(NOW).slots_free, slots);
+}
+
+#[test]
 fn areas_are_announced_before_frames_and_closed_after_them() {
     let mut server = server(limits(4, 2));
     let id = server.handle_connect(Peer::default()).unwrap();
@@ -681,7 +698,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn whatever_clients_do(
