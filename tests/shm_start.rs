@@ -56,7 +56,10 @@ fn producer_process() {
 }
 
 /// A producer in a process of its own that serves at `path`; killed when dropped.
-struct Producer(Child);
+struct Producer {
+    child: Child,
+    path: String,
+}
 
 impl Producer {
     fn new(path: &str) -> Self {
@@ -78,24 +81,30 @@ impl Producer {
             .map_while(Result::ok)
             .any(|line| line == "serving");
         assert!(serving, "the producer did not start");
-        Self(child)
+        Self {
+            child,
+            path: path.to_owned(),
+        }
     }
 
     fn pid(&self) -> u32 {
-        self.0.id()
+        self.child.id()
     }
 
     fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 }
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-        for area in areas_of(self.0.id()) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // What it could not remove, unless somebody else has taken over.
+        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(format!("{}.lock", self.path));
+        for area in areas_of(self.pid()) {
             let _ = fs::remove_file(format!("/dev/shm/{area}"));
         }
     }
@@ -238,6 +247,7 @@ fn what_a_killed_producer_leaves_is_taken_over() {
         let mut producer = Producer::new(&path);
         producer.kill();
         assert!(Path::new(&path).exists());
+        assert_eq!(areas_of(producer.pid()).len(), 1);
         let mut rig = Rig::new("stale", 1000, &[]);
         assert_eq!(rig.path, path);
         let mut reader = rig.reader();

@@ -4,7 +4,7 @@
 const SLOT_ALIGNMENT: u64 = 64 * 1024;
 /// Frames begin on a page.
 const PAGE: u64 = 4096;
-/// Areas that can live at the same time: as there are so many pages in [`SLOT_ALIGNMENT`], so many areas have their frames at distinct offsets.
+/// Areas that can live at the same time: as there are so many pages in the alignment of slots, so many areas have their frames at distinct offsets.
 pub const MAX_AREAS: usize = (SLOT_ALIGNMENT / PAGE) as usize;
 const MAX_COLOUR: u64 = SLOT_ALIGNMENT - PAGE;
 
