@@ -2,7 +2,7 @@
 # All tests, from nothing: set-up, builds and lints, every test program, every pipeline.
 #
 #   tests/run.sh                    everything
-#   tests/run.sh shm pipelines      these groups only: builds pure source shm pipelines other
+#   tests/run.sh shm pipelines      these groups only: builds pure loom source shm pipelines other
 #   REQUIRE=all tests/run.sh        a skip is a failure, except for the names in .ci/may-skip
 #   LIMIT=600 tests/run.sh          seconds that a test program may take before it is called hung and killed (300)
 #
@@ -11,7 +11,8 @@
 # How tests are counted: a test program prints one line per test as libtest does, 'test NAME ... ok', '... FAILED' or '... ignored, REASON';
 # programs with harness = false do the same. A test that cannot run here prints 'SKIPPED: NAME: REASON' and counts as skipped even if libtest
 # calls it ok. A program that prints no such line, or ends badly without a failed test, is a failure of its own. The programs are those of
-# Cargo.toml; the beginning of a name says the group: source_, libcamera_, shm_; the unit tests of the library belong to 'source'.
+# Cargo.toml; the beginning of a name says the group: source_, libcamera_, shm_, loom_; floors and shm_server are
+# 'pure' (no GStreamer); the unit tests of the library belong to 'source'.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
@@ -21,7 +22,7 @@ features=harness,simulated
 begun=$SECONDS
 mkdir -p "$out"
 
-known_groups=(builds pure source shm pipelines other)
+known_groups=(builds pure loom source shm pipelines other)
 groups=("$@")
 ((${#groups[@]})) || groups=("${known_groups[@]}")
 for group in "${groups[@]}"; do
@@ -151,6 +152,7 @@ test_targets() { # NAME HARNESS, one per line
 group_of() {
     case $1 in
         floors | shm_server) echo pure ;;
+        loom_*) echo loom ;;
         lib | source_* | libcamera_*) echo source ;;
         shm_*) echo shm ;;
         *) echo other ;;
@@ -252,6 +254,10 @@ rm -f "$GST_REGISTRY"
 
 if wanted pure; then build_tests test-programs-pure --no-default-features; fi
 timed pure run_group pure
+if wanted loom; then
+    RUSTFLAGS="${RUSTFLAGS-} --cfg loom" build_tests test-programs-loom --no-default-features --target-dir target/loom --test 'loom_*'
+fi
+timed loom run_group loom
 if wanted source || wanted shm || wanted other; then build_tests test-programs --features $features; fi
 timed source run_group source
 timed shm run_group shm
