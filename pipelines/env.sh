@@ -12,7 +12,7 @@ build_plugin() {
 }
 build_plugin
 
-# Not target/release itself: GStreamer would look into everything below it.
+# As the set-up does, which may not have been needed.
 mkdir -p "$root/target/plugins"
 ln -sfn ../release/libgstlibcamerars.so "$root/target/plugins/libgstlibcamerars.so"
 export GST_PLUGIN_PATH="$root/target/plugins${GST_PLUGIN_PATH:+:$GST_PLUGIN_PATH}"

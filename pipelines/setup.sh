@@ -271,4 +271,7 @@ flock -n 9 || { say "waiting for another set-up of this checkout"; flock 9; }
 : >"$log"
 install_packages "${packages[@]}"
 libcamera
+# Where GStreamer is to look for a release build. Not target/release itself: it would look into everything below it.
+mkdir -p "$root/target/plugins"
+ln -sfn ../release/libgstlibcamerars.so "$root/target/plugins/libgstlibcamerars.so"
 say "ready after $((SECONDS - started)) s"

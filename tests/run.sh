@@ -246,8 +246,6 @@ pipelines/setup.sh --private || { echo "run: the set-up failed, nothing can be t
 seconds+=("set-up $((SECONDS - at)) s")
 record set-up set-up ok
 
-mkdir -p target/plugins
-ln -sfn ../release/libgstlibcamerars.so target/plugins/libgstlibcamerars.so
 export GST_PLUGIN_PATH="$root/target/plugins" GST_REGISTRY="$out/registry.bin"
 export LIBCAMERA_LOG_LEVELS='*:ERROR' G_DEBUG=fatal-criticals CARGO_MANIFEST_DIR="$root" RUST_BACKTRACE=1
 rm -f "$GST_REGISTRY"
