@@ -53,7 +53,8 @@ show_stacks() { # of every process of the group, when gdb is there
 guarded() {
     local limit=$1 label=$2 deadline status
     shift 2
-    setsid "$@" >"$out/$label.out" 2>"$out/$label.err" </dev/null &
+    # Through a shell, so that it may be an exported function.
+    setsid bash -c '"$@"' bash "$@" >"$out/$label.out" 2>"$out/$label.err" </dev/null &
     running=$!
     deadline=$((SECONDS + limit))
     while kill -0 "$running" 2>/dev/null; do
@@ -88,7 +89,7 @@ record() { # GROUP NAME ok|FAILED|skipped [REASON]
     echo "test $name ... $3${4:+ ($4)}"
 }
 
-# One command that is one test. The second word of the label is what is recorded.
+# One command that is one test.
 check() { # GROUP NAME COMMAND...
     local group=$1 name=$2 at=$SECONDS
     shift 2
@@ -227,7 +228,7 @@ group_builds() {
 export -f run_path_is inspects
 export root
 
-wanted() { [[ " ${groups[*]} " == *" $1 "* ]]; }
+wanted() { [[ " programs ${groups[*]} " == *" $1 "* ]]; }
 
 timed() { # GROUP COMMAND...
     local group=$1 at=$SECONDS
@@ -250,13 +251,21 @@ export GST_PLUGIN_PATH="$root/target/plugins" GST_REGISTRY="$out/registry.bin"
 export LIBCAMERA_LOG_LEVELS='*:ERROR' G_DEBUG=fatal-criticals CARGO_MANIFEST_DIR="$root" RUST_BACKTRACE=1
 rm -f "$GST_REGISTRY"
 
-if wanted pure; then build_tests test-programs-pure --no-default-features; fi
-timed pure run_group pure
-if wanted loom; then
+group_pure() {
+    build_tests test-programs-pure --no-default-features
+    run_group pure
+}
+
+group_loom() {
     RUSTFLAGS="${RUSTFLAGS-} --cfg loom" build_tests test-programs-loom --no-default-features --target-dir target/loom --test 'loom_*'
+    run_group loom
+}
+
+timed pure group_pure
+timed loom group_loom
+if wanted source || wanted shm || wanted other; then
+    timed programs build_tests test-programs --features $features
 fi
-timed loom run_group loom
-if wanted source || wanted shm || wanted other; then build_tests test-programs --features $features; fi
 timed source run_group source
 timed shm run_group shm
 timed other run_group other
