@@ -128,11 +128,11 @@ fn run(format: &Format) -> Verdict {
     let frames = number("FRAMES").unwrap_or(format.frames);
     let period = Duration::from_secs(1) / u32::try_from(format.rate).unwrap();
     let window = (format.rate / 10).clamp(4, 64);
-    let socket = format!(
-        "{}/shm_integrity.{}",
-        env!("CARGO_TARGET_TMPDIR"),
-        std::process::id()
-    );
+    let socket = std::env::temp_dir()
+        .join(format!("shm-integrity.{}", std::process::id()))
+        .to_str()
+        .unwrap()
+        .to_owned();
     let sink = gst::ElementFactory::make(&kind)
         .property("socket-path", &socket)
         .property("wait-for-connection", false)

@@ -12,6 +12,7 @@ use rustix::{
 };
 
 use crate::sync::Arc;
+use crate::sync::LazyLock;
 use crate::sync::atomic::{AtomicU32, Ordering};
 
 const DIRECTORY: &str = "/dev/shm";
@@ -143,6 +144,18 @@ impl Area {
         Ok(())
     }
 
+    /// Gives the memory of these bytes back to the system. Nobody may write there again.
+    pub fn give_back(&self, bytes: Range<u64>) {
+        let size = bytes.end.saturating_sub(bytes.start);
+        // It only saves memory; where it cannot be done the memory goes with the area.
+        let _ = fs::fallocate(
+            &self.fd,
+            FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+            bytes.start,
+            size,
+        );
+    }
+
     /// A first write to a page costs microseconds; not in the stream, please.
     fn prefault(&self, bytes: Range<u64>) {
         let end = usize::try_from(bytes.end)
@@ -189,7 +202,8 @@ fn no_space(asked: u64) -> AreaError {
 /// Gives the object a name that no other has.
 fn link(fd: &OwnedFd) -> Result<String, AreaError> {
     use std::os::fd::AsRawFd;
-    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Lazy because loom's atomics cannot be made at compile time.
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(0));
 
     let owner = rustix::process::geteuid().as_raw();
     let process = std::process::id();

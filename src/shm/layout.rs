@@ -4,11 +4,9 @@
 const SLOT_ALIGNMENT: u64 = 64 * 1024;
 /// Frames begin on a page.
 const PAGE: u64 = 4096;
-/// As many generations as there are pages in [`SLOT_ALIGNMENT`] have frames at distinct offsets.
-const COLOURS: u64 = SLOT_ALIGNMENT / PAGE;
-
-/// So many generations may live beside the current one before two of them would share offsets.
-pub const MAX_RETIRED_GENERATIONS: usize = COLOURS as usize - 1;
+/// Areas that can live at the same time: as there are so many pages in the alignment of slots, so many areas have their frames at distinct offsets.
+pub const MAX_AREAS: usize = (SLOT_ALIGNMENT / PAGE) as usize;
+const MAX_COLOUR: u64 = SLOT_ALIGNMENT - PAGE;
 
 /// The slots that clients cannot take: one is being written, one is the newest frame.
 pub const RESERVE: usize = 2;
@@ -31,6 +29,11 @@ impl Limits {
     /// Slots that keep the promise to so many clients: each may hold its window and still no frame is ever without a slot.
     pub fn slots_for(&self, clients: usize) -> usize {
         RESERVE + self.window * clients
+    }
+
+    /// There can be an area for frames of this size.
+    pub fn fit(&self, frame_size: u64) -> bool {
+        Layout::new(1, 0, frame_size, self).is_ok()
     }
 
     /// Slots of a whole area.
@@ -65,6 +68,8 @@ pub enum LayoutError {
 pub struct Layout {
     /// The area's id on the wire, from 1.
     pub generation: u32,
+    /// Which page of its slot a frame begins at, below [`MAX_AREAS`]; no two areas that live have the same.
+    pub colour: usize,
     /// Bytes that a slot has for its frame.
     pub capacity: u64,
     /// Bytes from one slot to the next.
@@ -75,12 +80,17 @@ pub struct Layout {
 
 impl Layout {
     /// The layout for frames of up to `frame_size` bytes.
-    pub fn new(generation: u32, frame_size: u64, limits: &Limits) -> Result<Self, LayoutError> {
+    pub fn new(
+        generation: u32,
+        colour: usize,
+        frame_size: u64,
+        limits: &Limits,
+    ) -> Result<Self, LayoutError> {
         if frame_size > MAX_FRAME_SIZE {
             return Err(LayoutError::FrameTooLarge { frame_size });
         }
-        // Room for the largest colour, so that what fits a bound once fits it in every generation.
-        let stride = (frame_size.max(1) + (COLOURS - 1) * PAGE).next_multiple_of(SLOT_ALIGNMENT);
+        // Room for the largest colour, so that what fits a bound once fits it with every colour.
+        let stride = (frame_size.max(1) + MAX_COLOUR).next_multiple_of(SLOT_ALIGNMENT);
         let slots = limits.slots();
         let needed = stride.saturating_mul(slots as u64);
         match limits.area_size {
@@ -94,7 +104,8 @@ impl Layout {
             }),
             _ => Ok(Self {
                 generation,
-                capacity: stride - colour(generation),
+                colour,
+                capacity: stride - page(colour),
                 stride,
                 slots,
             }),
@@ -111,13 +122,13 @@ impl Layout {
         self.bytes_of(self.slots)
     }
 
-    /// Where the frame of a slot begins. Two generations that live at the same time never share an offset, because a client's ack says
-    /// nothing else that could be relied on.
+    /// Where the frame of a slot begins. Areas that live at the same time never share an offset, because a client's ack says nothing else
+    /// that could be relied on.
     pub fn offset(&self, slot: usize) -> u64 {
-        self.stride * slot as u64 + colour(self.generation)
+        self.stride * slot as u64 + page(self.colour)
     }
 }
 
-fn colour(generation: u32) -> u64 {
-    u64::from(generation) % COLOURS * PAGE
+fn page(colour: usize) -> u64 {
+    (colour as u64 * PAGE).min(MAX_COLOUR)
 }

@@ -9,16 +9,18 @@
 //! - A client's frames have strictly growing sequence numbers.
 //! - The newest frame is kept, in one slot for all, only while some client with a full window has not had it. Such a client gets it with its
 //!   next ack.
-//! - An area that is no longer current goes as soon as nobody refers to its slots.
+//! - An area that is no longer current goes as soon as nobody refers to its slots; until then each of its slots gives its memory back when nobody
+//!   refers to it.
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::Range,
     time::Duration,
 };
 
 use super::{
     client::{Client, ClientId, Frame, Next, Peer},
-    layout::{Layout, Limits, MAX_RETIRED_GENERATIONS},
+    layout::{Layout, LayoutError, Limits, MAX_AREAS},
     slots::Slots,
     snapshot::{Counters, Snapshot},
     wire::Message,
@@ -71,6 +73,7 @@ pub struct Server {
     sequence: u64,
     newest: Option<Frame>,
     retired: Vec<u32>,
+    freed: Vec<(u32, Range<u64>)>,
     evicted: Vec<ClientId>,
     counters: Counters,
 }
@@ -85,6 +88,7 @@ impl Server {
             sequence: 0,
             newest: None,
             retired: Vec::new(),
+            freed: Vec::new(),
             evicted: Vec::new(),
             counters: Counters::default(),
         }
@@ -98,8 +102,38 @@ impl Server {
         self.clients.len()
     }
 
-    /// The generation that the next area is to have.
-    pub fn next_generation(&self) -> u32 {
+    /// The layout of the next area, for frames of up to `size` bytes. When there are as many areas as there can be, the clients that hold frames
+    /// of the oldest are evicted for it.
+    pub fn plan_area(&mut self, size: u64) -> Result<Layout, LayoutError> {
+        let layout = Layout::new(self.next_generation(), 0, size, &self.limits)?;
+        while self.areas.len() >= MAX_AREAS {
+            let Some(oldest) = self.areas.front().map(Slots::generation) else {
+                break;
+            };
+            let holders: Vec<ClientId> = self
+                .clients
+                .iter()
+                .filter(|(_, client)| client.holds_generation(oldest))
+                .map(|(id, _)| *id)
+                .collect();
+            if holders.is_empty() {
+                break;
+            }
+            for id in holders {
+                self.handle_disconnect(id);
+                self.evicted.push(id);
+            }
+        }
+        let is_free = |colour: &usize| {
+            self.areas
+                .iter()
+                .all(|area| area.layout().colour != *colour)
+        };
+        let colour = (0..MAX_AREAS).find(is_free).unwrap_or_default();
+        Layout::new(layout.generation, colour, size, &self.limits)
+    }
+
+    fn next_generation(&self) -> u32 {
         self.areas.back().map_or(1, |area| area.generation() + 1)
     }
 
@@ -144,7 +178,7 @@ impl Server {
         }
     }
 
-    /// A new area takes over; its generation is [`next_generation`](Self::next_generation). `Err` says how many slots need memory first,
+    /// A new area takes over; its layout is that of [`plan_area`](Self::plan_area). `Err` says how many slots need memory first,
     /// when more clients came meanwhile.
     pub fn handle_area(
         &mut self,
@@ -156,30 +190,18 @@ impl Server {
             return Err(self.slots_needed());
         }
         debug_assert_eq!(layout.generation, self.next_generation());
+        if let Some(old) = self.areas.back() {
+            let free = old
+                .free_slots()
+                .map(|slot| (old.generation(), old.bytes(slot)));
+            self.freed.extend(free);
+        }
         self.areas.push_back(Slots::new(layout, name, reserved));
         // Of another size or from before other caps; whoever waits for it gets the first frame of the new area.
         if let Some(newest) = self.newest.take() {
             self.release(&newest);
         }
         self.retire();
-        while self.areas.len() > MAX_RETIRED_GENERATIONS + 1 {
-            let Some(oldest) = self.areas.front().map(Slots::generation) else {
-                break;
-            };
-            let holders: Vec<ClientId> = self
-                .clients
-                .iter()
-                .filter(|(_, client)| client.holds_generation(oldest))
-                .map(|(id, _)| *id)
-                .collect();
-            if holders.is_empty() {
-                break;
-            }
-            for id in holders {
-                self.handle_disconnect(id);
-                self.evicted.push(id);
-            }
-        }
         Ok(())
     }
 
@@ -250,9 +272,7 @@ impl Server {
 
     /// The claimed slot holds nothing after all.
     pub fn handle_claim_dropped(&mut self, claim: &Claim) {
-        if let Some(area) = self.area(claim.generation) {
-            area.release(claim.slot);
-        }
+        self.release_slot(claim.generation, claim.slot);
         self.retire();
     }
 
@@ -321,6 +341,11 @@ impl Server {
         self.retired.pop()
     }
 
+    /// Bytes of an old generation that nobody will use again.
+    pub fn poll_freed(&mut self) -> Option<(u32, Range<u64>)> {
+        self.freed.pop()
+    }
+
     /// A client that was disconnected because it held frames of too old an area.
     pub fn poll_evicted(&mut self) -> Option<ClientId> {
         self.evicted.pop()
@@ -336,7 +361,11 @@ impl Server {
             shm_bytes: self
                 .areas
                 .iter()
-                .map(|area| area.layout().bytes_of(area.reserved()))
+                .map(|area| {
+                    let is_current = area.generation() + 1 == self.next_generation();
+                    let unused = if is_current { 0 } else { area.free() };
+                    area.layout().bytes_of(area.reserved() - unused)
+                })
                 .sum(),
             areas_retired: self.areas.len().saturating_sub(1),
             counters: self.counters,
@@ -361,8 +390,17 @@ impl Server {
     }
 
     fn release(&mut self, frame: &Frame) {
-        if let Some(area) = self.area(frame.generation) {
-            area.release(frame.slot);
+        self.release_slot(frame.generation, frame.slot);
+    }
+
+    fn release_slot(&mut self, generation: u32, slot: usize) {
+        let is_old = generation + 1 < self.next_generation();
+        if let Some(area) = self.area(generation)
+            && area.release(slot)
+            && is_old
+        {
+            let bytes = area.bytes(slot);
+            self.freed.push((generation, bytes));
         }
     }
 

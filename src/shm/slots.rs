@@ -1,5 +1,7 @@
 //! One area's slots, and how many refer to each.
 
+use std::ops::Range;
+
 use super::layout::Layout;
 
 /// The slots of one generation that have memory behind them. A slot is free when nobody refers to it: not the writer, not the newest frame,
@@ -61,19 +63,35 @@ impl Slots {
         }
     }
 
-    /// One refers to that slot no longer.
-    pub fn release(&mut self, index: usize) {
-        if let Some(count) = self.references.get_mut(index) {
-            debug_assert!(
-                *count > 0,
-                "slot {index} released more often than referred to"
-            );
-            *count = count.saturating_sub(1);
-        }
+    /// One refers to that slot no longer. True when nobody does now.
+    pub fn release(&mut self, index: usize) -> bool {
+        let Some(count) = self.references.get_mut(index) else {
+            return false;
+        };
+        debug_assert!(
+            *count > 0,
+            "slot {index} released more often than referred to"
+        );
+        *count = count.saturating_sub(1);
+        *count == 0
+    }
+
+    /// The bytes of a slot.
+    pub fn bytes(&self, index: usize) -> Range<u64> {
+        self.layout.bytes_of(index)..self.layout.bytes_of(index + 1)
+    }
+
+    /// The slots that nobody refers to.
+    pub fn free_slots(&self) -> impl Iterator<Item = usize> {
+        self.references
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count == 0)
+            .map(|(index, _)| index)
     }
 
     pub fn free(&self) -> usize {
-        self.references.iter().filter(|count| **count == 0).count()
+        self.free_slots().count()
     }
 
     /// Nobody refers to any slot.

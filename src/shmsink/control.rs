@@ -268,8 +268,14 @@ impl Control {
             );
             self.disconnect(id.number(), events);
         }
-        let retired = self.shared.lock().take_retired();
+        let (retired, freed) = {
+            let mut state = self.shared.lock();
+            (state.take_retired(), state.take_freed())
+        };
         drop(retired);
+        for (area, bytes) in freed {
+            area.give_back(bytes);
+        }
     }
 
     fn disconnect(&mut self, number: u64, events: &mut Vec<Event>) {

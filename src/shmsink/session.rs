@@ -67,7 +67,9 @@ impl Session {
         self.shared.waker().wake();
         let taken = self.handover.take();
         let events = taken.thing.map(Control::shut_down).unwrap_or_default();
-        if taken.joinable && self.thread.join().is_err() {
+        // It may itself be here, when it posts its error to a handler that stops the element.
+        let is_own = self.thread.thread().id() == thread::current().id();
+        if taken.joinable && !is_own && self.thread.join().is_err() {
             gst::error!(CAT, obj = element, "The server's thread panicked");
         }
         emit(element, events, || true);

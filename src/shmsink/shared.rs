@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -34,6 +35,13 @@ pub(super) struct State {
 }
 
 impl State {
+    /// The memory of old areas that nobody will use again, to be given back after the lock.
+    pub fn take_freed(&mut self) -> Vec<(Arc<Area>, Range<u64>)> {
+        std::iter::from_fn(|| self.server.poll_freed())
+            .filter_map(|(generation, bytes)| Some((self.areas.get(&generation)?.clone(), bytes)))
+            .collect()
+    }
+
     /// The areas that nobody needs any more, to be dropped after the lock.
     pub fn take_retired(&mut self) -> Vec<Arc<Area>> {
         std::iter::from_fn(|| self.server.poll_retired())

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::os::area::AreaError;
 use crate::os::area::AreaWriter;
-use crate::shm::layout::Layout;
 use crate::shm::layout::LayoutError;
 use crate::shm::server::Admission;
 
@@ -97,15 +96,7 @@ impl Stream {
     /// that is a little larger than the last would cost a new area.
     fn grow(&mut self, shared: &Shared, size: u64) -> Result<(), PublishError> {
         let doubled = self.planned.saturating_mul(2).max(size);
-        let fits = {
-            let state = shared.lock();
-            Layout::new(
-                state.server.next_generation(),
-                doubled,
-                state.server.limits(),
-            )
-            .is_ok()
-        };
+        let fits = shared.lock().server.limits().fit(doubled);
         let planned = if fits { doubled } else { size };
         self.make_area(shared, planned)?;
         // With a size from the caps, what is larger than that is an exception and no reason for yet another area.
@@ -117,12 +108,8 @@ impl Stream {
 
     fn make_area(&mut self, shared: &Shared, size: u64) -> Result<(), PublishError> {
         let (layout, mut slots) = {
-            let state = shared.lock();
-            let server = &state.server;
-            (
-                Layout::new(server.next_generation(), size, server.limits())?,
-                server.slots_needed(),
-            )
+            let server = &mut shared.lock().server;
+            (server.plan_area(size)?, server.slots_needed())
         };
         let writer = AreaWriter::create(layout.length(), layout.bytes_of(slots), self.area_mode)?;
         loop {

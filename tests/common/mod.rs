@@ -8,7 +8,10 @@ pub mod rig;
 pub mod source;
 pub mod watchdog;
 
-use std::time::{Duration, Instant};
+use std::{
+    os::unix::fs::MetadataExt,
+    time::{Duration, Instant},
+};
 
 /// Waits until `condition` holds; panics with `what` if it does not in time.
 pub fn wait_until(what: &str, timeout: Duration, mut condition: impl FnMut() -> bool) {
@@ -37,4 +40,13 @@ pub fn areas_of(pid: u32) -> Vec<String> {
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| name.starts_with("libcamerars.") && name.contains(&format!(".{pid}.")))
         .collect()
+}
+
+/// Bytes of memory behind them.
+pub fn memory_of(pid: u32) -> u64 {
+    areas_of(pid)
+        .iter()
+        .filter_map(|name| std::fs::metadata(format!("/dev/shm/{name}")).ok())
+        .map(|metadata| metadata.blocks() * 512)
+        .sum()
 }

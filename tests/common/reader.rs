@@ -14,7 +14,10 @@ use std::{
 
 use gst::prelude::*;
 
-use super::frames::{self, Generator};
+use super::{
+    frames::{self, Generator},
+    wait_until,
+};
 
 const PATH: &str = "SHM_READER";
 /// Expect frames of a [`Generator`] of this size...
@@ -300,8 +303,20 @@ impl Reader {
         drop(self.child.stdin.take());
     }
 
+    /// Stops it, and returns when each of its threads is stopped.
     pub fn stop(&self) {
         self.signal(rustix::process::Signal::STOP);
+        wait_until("the reader is stopped", Duration::from_secs(5), || {
+            std::fs::read_dir(format!("/proc/{}/task", self.pid()))
+                .unwrap()
+                .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok())
+                // The state comes after the name, which is in parentheses.
+                .all(|stat| {
+                    stat.rsplit(") ")
+                        .next()
+                        .is_some_and(|rest| rest.starts_with('T'))
+                })
+        });
     }
 
     pub fn resume(&self) {
