@@ -9,7 +9,8 @@ use gstlibcamerars::{
     backend::libcamera::Libcamera,
     camera::{
         CameraDevice, CameraError, CameraEvents, CameraSystem, Completion, CompletionStatus,
-        FrameId, FrameLayout, Plane, RequestId, RequestQueue, Size, StreamConfig, StreamRole,
+        FrameId, FrameLayout, FrameSet, Plane, RequestId, RequestQueue, Size, StreamConfig,
+        StreamOffer, StreamRole,
     },
     os::memfd,
     sync::{Arc, Mutex, MutexGuard},
@@ -57,8 +58,8 @@ fn device() -> Box<dyn CameraDevice> {
 }
 
 fn configure(device: &mut dyn CameraDevice) -> StreamConfig {
-    let (default, _) = device.offer(ROLE).unwrap();
-    device.configure(ROLE, &default).unwrap()
+    let default = device.offer(&[ROLE]).unwrap().remove(0).default;
+    device.configure(&[ROLE], &[default]).unwrap().remove(0)
 }
 
 /// `count` frames of ours in the layout of NV12.
@@ -78,6 +79,17 @@ fn frames(agreed: &StreamConfig, count: usize) -> Vec<FrameLayout> {
     (0..count).map(frame).collect()
 }
 
+/// A set with a frame for the one stream.
+fn one(frame: FrameId) -> FrameSet {
+    let mut frames = FrameSet::default();
+    frames[0] = Some(frame);
+    frames
+}
+
+fn frame_of(completion: &Completion) -> FrameId {
+    completion.frames[0].unwrap().frame
+}
+
 type Started = (
     Box<dyn CameraDevice>,
     Box<dyn RequestQueue>,
@@ -87,7 +99,7 @@ type Started = (
 fn started(count: usize) -> Started {
     let mut device = device();
     let agreed = configure(&mut *device);
-    device.import_frames(&frames(&agreed, count)).unwrap();
+    device.import_frames(0, &frames(&agreed, count)).unwrap();
     let (events, receiver) = events();
     let queue = device.start(count as u32, None, events).unwrap();
     (device, queue, receiver)
@@ -106,7 +118,7 @@ fn cameras_are_listed_with_their_models_the_first_one_first() {
 fn a_camera_says_what_it_offers_and_what_it_would_make_of_a_wish() {
     let _alone = alone("offers");
     let device = Libcamera::new().unwrap().acquire("Virtual0").unwrap();
-    let (default, formats) = device.offer(ROLE).unwrap();
+    let StreamOffer { default, formats } = device.offer(&[ROLE]).unwrap().remove(0);
     assert_eq!(default.size, Size::new(1920, 1080));
     assert_eq!(formats[0].format.to_string(), "NV12");
     assert!(
@@ -118,7 +130,10 @@ fn a_camera_says_what_it_offers_and_what_it_would_make_of_a_wish() {
         size: Size::new(801, 601),
         ..default
     };
-    let agreed = device.validate(ROLE, &odd).unwrap();
+    let agreed = device
+        .validate(&[ROLE], std::slice::from_ref(&odd))
+        .unwrap()
+        .remove(0);
     assert_ne!(agreed.size, odd.size);
     assert!(agreed.stride >= agreed.size.width);
 }
@@ -130,9 +145,12 @@ fn one_frame_goes_round_a_thousand_times() {
     let (request, frame) = (RequestId(0), FrameId(0));
     let mut last = None;
     for round in 0..1000 {
-        queue.queue(request, frame, round > 0).unwrap();
+        queue.queue(request, &one(frame), round > 0).unwrap();
         let (completion, thread) = completions.recv_timeout(SOON).unwrap();
-        assert_eq!((completion.request, completion.frame), (request, frame));
+        assert_eq!(
+            (completion.request, frame_of(&completion)),
+            (request, frame)
+        );
         assert_eq!(completion.status, CompletionStatus::Complete);
         assert!(completion.sensor_timestamp > last, "time goes on");
         last = completion.sensor_timestamp;
@@ -150,11 +168,11 @@ fn a_rested_request_takes_another_frame() {
         for (request, carried) in (0..).zip(&mut carried) {
             let frame = FrameId((round / 2 + request) % 2);
             let same = *carried == Some(frame);
-            queue.queue(RequestId(request), frame, same).unwrap();
+            queue.queue(RequestId(request), &one(frame), same).unwrap();
             *carried = Some(frame);
             let (completion, _) = completions.recv_timeout(SOON).unwrap();
             assert_eq!(
-                (completion.request, completion.frame),
+                (completion.request, frame_of(&completion)),
                 (RequestId(request), frame)
             );
         }
@@ -167,10 +185,10 @@ fn pixels_are_in_the_frames_that_were_given() {
     let mut device = device();
     let agreed = configure(&mut *device);
     let frames = frames(&agreed, 1);
-    device.import_frames(&frames).unwrap();
+    device.import_frames(0, &frames).unwrap();
     let (events, completions) = events();
     let mut queue = device.start(1, None, events).unwrap();
-    queue.queue(RequestId(0), FrameId(0), false).unwrap();
+    queue.queue(RequestId(0), &one(FrameId(0)), false).unwrap();
     completions.recv_timeout(SOON).unwrap();
     let mut pixels = Vec::new();
     let mut file = std::fs::File::open(format!(
@@ -196,13 +214,13 @@ fn stopping_gives_every_request_back_first() {
     let (mut device, mut queue, completions) = started(4);
     for index in 0..4 {
         queue
-            .queue(RequestId(index), FrameId(index), false)
+            .queue(RequestId(index), &one(FrameId(index)), false)
             .unwrap();
     }
     device.stop();
     assert_eq!(completions.try_iter().count(), 4);
     assert!(
-        queue.queue(RequestId(0), FrameId(0), true).is_err(),
+        queue.queue(RequestId(0), &one(FrameId(0)), true).is_err(),
         "a camera that was stopped takes nothing"
     );
     device.stop();
@@ -213,11 +231,11 @@ fn a_camera_starts_again_after_it_was_stopped() {
     let _alone = alone("restart");
     let mut device = device();
     let agreed = configure(&mut *device);
-    device.import_frames(&frames(&agreed, 1)).unwrap();
+    device.import_frames(0, &frames(&agreed, 1)).unwrap();
     for _ in 0..50 {
         let (events, completions) = events();
         let mut queue = device.start(1, None, events).unwrap();
-        queue.queue(RequestId(0), FrameId(0), false).unwrap();
+        queue.queue(RequestId(0), &one(FrameId(0)), false).unwrap();
         completions.recv_timeout(SOON).unwrap();
         device.stop();
     }
@@ -227,13 +245,15 @@ fn a_camera_starts_again_after_it_was_stopped() {
 fn what_is_left_of_an_earlier_start_does_not_stop_a_later_one() {
     let _alone = alone("late drops");
     let (mut device, mut earlier, completions) = started(1);
-    earlier.queue(RequestId(0), FrameId(0), false).unwrap();
+    earlier
+        .queue(RequestId(0), &one(FrameId(0)), false)
+        .unwrap();
     completions.recv_timeout(SOON).unwrap();
     device.stop();
     let (events, completions) = events();
     let mut later = device.start(1, None, events).unwrap();
     drop(earlier);
-    later.queue(RequestId(0), FrameId(0), false).unwrap();
+    later.queue(RequestId(0), &one(FrameId(0)), false).unwrap();
     let (completion, _) = completions.recv_timeout(SOON).unwrap();
     assert_eq!(completion.status, CompletionStatus::Complete);
 }
@@ -246,7 +266,7 @@ fn everything_may_be_dropped_in_any_order_while_requests_are_queued() {
             let (device, mut queue, completions) = started(4);
             for index in 0..4 {
                 queue
-                    .queue(RequestId(index), FrameId(index), false)
+                    .queue(RequestId(index), &one(FrameId(index)), false)
                     .unwrap();
             }
             match order {
@@ -268,7 +288,7 @@ fn nothing_is_left_when_all_is_dropped() {
     let before = files_and_threads();
     for _ in 0..100 {
         let (_device, mut queue, completions) = started(4);
-        queue.queue(RequestId(0), FrameId(0), false).unwrap();
+        queue.queue(RequestId(0), &one(FrameId(0)), false).unwrap();
         completions.recv_timeout(SOON).unwrap();
     }
     assert_eq!(files_and_threads(), before);
@@ -280,7 +300,7 @@ fn the_manager_lives_as_long_as_anything_of_it() {
     let system = Libcamera::new().unwrap();
     let device = system.acquire(TINY).unwrap();
     drop(system);
-    assert!(device.offer(ROLE).is_ok());
+    assert!(device.offer(&[ROLE]).is_ok());
     drop(device);
     // Many threads that come and go at once: a second manager beside one that is still going away would abort the process.
     std::thread::scope(|scope| {
@@ -316,7 +336,7 @@ fn each_failure_has_its_error() {
         Err(CameraError::Busy { .. })
     ));
     assert!(matches!(
-        device.offer(StreamRole::Raw),
+        device.offer(&[StreamRole::Raw]),
         Err(CameraError::NoStream { .. })
     ));
 
@@ -327,10 +347,10 @@ fn each_failure_has_its_error() {
         "not configured"
     );
     assert!(
-        refused(device.import_frames(&[]).map(drop)),
+        refused(device.import_frames(0, &[]).map(drop)),
         "not configured"
     );
-    assert!(refused(device.export_frames().map(drop)), "not configured");
+    assert!(refused(device.export_frames(0).map(drop)), "not configured");
 
     let agreed = configure(&mut *device);
     assert!(
@@ -339,19 +359,19 @@ fn each_failure_has_its_error() {
     );
     let without_planes = [FrameLayout { planes: Vec::new() }];
     assert!(matches!(
-        device.import_frames(&without_planes),
+        device.import_frames(0, &without_planes),
         Err(CameraError::Allocation { .. })
     ));
 
-    device.import_frames(&frames(&agreed, 1)).unwrap();
+    device.import_frames(0, &frames(&agreed, 1)).unwrap();
     let mut queue = device.start(1, None, events.clone()).unwrap();
     assert!(refused(device.start(1, None, events).map(drop)), "running");
     assert!(
-        refused(queue.queue(RequestId(0), FrameId(9), false)),
+        refused(queue.queue(RequestId(0), &one(FrameId(9)), false)),
         "no such frame"
     );
     assert!(
-        refused(queue.queue(RequestId(9), FrameId(0), false)),
+        refused(queue.queue(RequestId(9), &one(FrameId(0)), false)),
         "no such request"
     );
 }
@@ -375,7 +395,7 @@ fn frames_are_exported_where_the_machine_has_memory_for_it() {
             .open(device)
             .is_ok()
     });
-    match device.export_frames() {
+    match device.export_frames(0) {
         Ok(frames) => {
             assert!(can);
             assert!(frames.iter().all(|frame| frame.planes.len() == 2));
@@ -401,10 +421,10 @@ fn a_panic_in_a_callback_counts_as_a_camera_that_is_gone() {
     let _alone = alone("panic");
     let mut device = device();
     let agreed = configure(&mut *device);
-    device.import_frames(&frames(&agreed, 1)).unwrap();
+    device.import_frames(0, &frames(&agreed, 1)).unwrap();
     let (sender, gone) = channel();
     let mut queue = device.start(1, None, Arc::new(Panics(sender))).unwrap();
-    queue.queue(RequestId(0), FrameId(0), false).unwrap();
+    queue.queue(RequestId(0), &one(FrameId(0)), false).unwrap();
     gone.recv_timeout(SOON).unwrap();
 }
 
