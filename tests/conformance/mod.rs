@@ -1,5 +1,5 @@
-//! What every backend does alike. A test program that includes this says in its root which backend: `system()`, `CAMERA` (one with a size of
-//! 64x64, free running) and `THREAD` (which completes requests).
+//! What every backend does alike. A test program that includes this says in its root which backend: `system()`, `CAMERA` (free
+//! running) and `THREAD` (which completes requests).
 
 use std::{
     sync::mpsc::{Receiver, Sender, channel},
@@ -195,7 +195,7 @@ fn pixels_are_in_the_frames_that_were_given() {
     std::io::Read::read_to_end(&mut file, &mut pixels).unwrap();
     let (luma, chroma) = pixels.split_at((agreed.stride * agreed.size.height) as usize);
     assert_eq!(chroma.len(), luma.len() / 2);
-    let mut levels = luma[..64].to_vec();
+    let mut levels = luma[..agreed.size.width as usize].to_vec();
     levels.sort_unstable();
     levels.dedup();
     assert!(
