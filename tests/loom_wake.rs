@@ -8,11 +8,14 @@
 #![allow(clippy::unwrap_used)]
 
 use gstlibcamerars::{
-    camera::{CameraError, Completion, CompletionStatus, FrameId, FrameStatus, RequestId},
+    camera::{
+        CameraError, CompletedFrame, Completion, CompletionStatus, FrameSet, FrameStatus, RequestId,
+    },
     capture::{
         clock_map::Timing,
-        driver::{Action, Delivery, Driver},
+        driver::{Action, Driver, Policy},
         loop_state::LoopState,
+        stream::Delivery,
         task_gate::{TaskControl, TaskGate},
     },
     sync::{Condvar, Mutex, atomic::AtomicBool},
@@ -365,21 +368,28 @@ const TIMING: Timing = Timing {
     age: 0,
 };
 
-fn completion(request: RequestId, frame: FrameId) -> Completion {
+fn completion(request: RequestId, frames: FrameSet) -> Completion {
+    let status = FrameStatus::Success;
     Completion {
         request,
         status: CompletionStatus::Complete,
-        frame,
-        frame_status: FrameStatus::Success,
-        sequence: 0,
         sensor_timestamp: None,
-        bytes_used: None,
+        frames: frames.map(|frame| {
+            Some(CompletedFrame {
+                frame: frame?,
+                status,
+                sequence: 0,
+                bytes_used: None,
+            })
+        }),
     }
 }
 
-fn queue_one(state: &LoopState) -> (RequestId, FrameId) {
+fn queue_one(state: &LoopState) -> (RequestId, FrameSet) {
     match state.next_action() {
-        Some(Action::Queue { request, frame, .. }) => (request, frame),
+        Some(Action::Queue {
+            request, frames, ..
+        }) => (request, frames),
         other => panic!("{other:?}"),
     }
 }
@@ -387,14 +397,14 @@ fn queue_one(state: &LoopState) -> (RequestId, FrameId) {
 #[test]
 fn a_completed_frame_reaches_who_waits_for_it() {
     check("completion against the pad's wait", || {
-        let state = Arc::new(LoopState::new(Driver::new(1, false), || ()));
-        let (request, frame) = queue_one(&state);
+        let state = Arc::new(LoopState::new(Driver::new(&[1], Policy::default()), || ()));
+        let (request, frames) = queue_one(&state);
         let camera = {
             let state = state.clone();
-            thread::spawn(move || state.completed(&completion(request, frame), TIMING))
+            thread::spawn(move || state.completed(&completion(request, frames), TIMING))
         };
         assert!(
-            matches!(state.next_delivery(), Ok(Delivery::Frame(captured)) if captured.frame == frame)
+            matches!(state.next_delivery(0), Ok(Delivery::Frame(captured)) if Some(captured.frame) == frames[0])
         );
         camera.join().unwrap();
     });
@@ -403,12 +413,12 @@ fn a_completed_frame_reaches_who_waits_for_it() {
 #[test]
 fn a_flush_ends_a_wait_whenever_it_begins() {
     check("flush against the pad's wait", || {
-        let state = Arc::new(LoopState::new(Driver::new(1, false), || ()));
+        let state = Arc::new(LoopState::new(Driver::new(&[1], Policy::default()), || ()));
         let pad = {
             let state = state.clone();
-            thread::spawn(move || assert!(state.next_delivery().is_err()))
+            thread::spawn(move || assert!(state.next_delivery(0).is_err()))
         };
-        state.set_flushing(true);
+        state.set_flushing(0, true);
         pad.join().unwrap();
     });
 }
@@ -437,12 +447,12 @@ fn a_flush_that_the_waiter_rearms_is_forgotten() {
 #[test]
 fn an_end_reaches_who_waits_and_who_waits_later() {
     check("EOS against the pad's wait", || {
-        let state = Arc::new(LoopState::new(Driver::new(1, false), || ()));
+        let state = Arc::new(LoopState::new(Driver::new(&[1], Policy::default()), || ()));
         let pad = {
             let state = state.clone();
             thread::spawn(move || {
-                assert_eq!(state.next_delivery(), Ok(Delivery::Eos));
-                assert_eq!(state.next_delivery(), Ok(Delivery::Eos));
+                assert_eq!(state.next_delivery(0), Ok(Delivery::Eos));
+                assert_eq!(state.next_delivery(0), Ok(Delivery::Eos));
             })
         };
         state.end();
@@ -459,9 +469,12 @@ fn a_frame_goes_round_while_the_gate_closes() {
         let gate = Arc::new(TaskGate::new(Handle(task.clone())));
         let state = {
             let gate = gate.clone();
-            Arc::new(LoopState::new(Driver::new(1, false), move || gate.notify()))
+            Arc::new(LoopState::new(
+                Driver::new(&[1], Policy::default()),
+                move || gate.notify(),
+            ))
         };
-        let (request, frame) = queue_one(&state);
+        let (request, frames) = queue_one(&state);
         let runner = {
             let (gate, state) = (gate.clone(), state.clone());
             thread::spawn(move || {
@@ -471,12 +484,12 @@ fn a_frame_goes_round_while_the_gate_closes() {
         let pad = {
             let state = state.clone();
             thread::spawn(move || {
-                if let Ok(Delivery::Frame(captured)) = state.next_delivery() {
-                    state.returned(captured.frame);
+                if let Ok(Delivery::Frame(captured)) = state.next_delivery(0) {
+                    state.returned(0, captured.frame);
                 }
             })
         };
-        state.completed(&completion(request, frame), TIMING);
+        state.completed(&completion(request, frames), TIMING);
         gate.close();
         pad.join().unwrap();
         runner.join().unwrap();
@@ -490,7 +503,10 @@ fn a_failure_wakes_the_task_that_reports_it_and_ends_the_stream() {
         let gate = Arc::new(TaskGate::new(Handle(task.clone())));
         let state = {
             let gate = gate.clone();
-            Arc::new(LoopState::new(Driver::new(1, false), move || gate.notify()))
+            Arc::new(LoopState::new(
+                Driver::new(&[1], Policy::default()),
+                move || gate.notify(),
+            ))
         };
         queue_one(&state);
         let runner = {
@@ -506,7 +522,7 @@ fn a_failure_wakes_the_task_that_reports_it_and_ends_the_stream() {
             })
         };
         state.failed(CameraError::NoCamera);
-        assert_eq!(state.next_delivery(), Ok(Delivery::Eos));
+        assert_eq!(state.next_delivery(0), Ok(Delivery::Eos));
         runner.join().unwrap();
     });
 }

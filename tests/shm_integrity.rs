@@ -97,29 +97,42 @@ fn main() -> ExitCode {
     common::reader::run_if_asked();
     gst::init().unwrap();
     gstlibcamerars::plugin_register_static().unwrap();
-    let runs = number("RUNS").unwrap_or(1);
     let only = std::env::var("FORMAT").ok();
-    let mut noisy = 0;
-    for format in &FORMATS {
-        if only.as_deref().is_some_and(|only| only != format.name) {
-            continue;
+    let wanted = FORMATS
+        .iter()
+        .filter(|format| only.as_deref().is_none_or(|only| only == format.name));
+    let mut whole = true;
+    for format in wanted {
+        let passed = runs_are_whole(format);
+        println!(
+            "test frames_are_whole::{} ... {}",
+            format.name,
+            if passed { "ok" } else { "FAILED" }
+        );
+        whole &= passed;
+    }
+    if whole {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn runs_are_whole(format: &Format) -> bool {
+    let runs = number("RUNS").unwrap_or(1);
+    let (mut left, mut noisy) = (runs, 0);
+    while left > 0 {
+        match run(format) {
+            Verdict::Good => left -= 1,
+            Verdict::Bad => return false,
+            Verdict::Noise => noisy += 1,
         }
-        let mut left = runs;
-        while left > 0 {
-            match run(format) {
-                Verdict::Good => left -= 1,
-                Verdict::Bad => return ExitCode::FAILURE,
-                Verdict::Noise => {
-                    noisy += 1;
-                    if noisy > (runs / 100).max(1) {
-                        println!("FAILED: {noisy} of {runs} runs were noisy");
-                        return ExitCode::FAILURE;
-                    }
-                }
-            }
+        if noisy > (runs / 100).max(1) {
+            println!("{noisy} of {runs} runs were noisy");
+            return false;
         }
     }
-    ExitCode::SUCCESS
+    true
 }
 
 fn run(format: &Format) -> Verdict {

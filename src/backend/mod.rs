@@ -2,3 +2,6 @@
 
 #[cfg(feature = "libcamera")]
 pub mod libcamera;
+
+#[cfg(any(feature = "simulated", not(feature = "plugin")))]
+pub mod simulated;

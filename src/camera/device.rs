@@ -3,7 +3,7 @@
 use super::{
     error::CameraError,
     format::{StreamConfig, StreamFormat, StreamRole},
-    frame::{Completion, FrameId, FrameLayout, RequestId},
+    frame::{Completion, FrameLayout, FrameSet, RequestId},
 };
 use crate::sync::Arc;
 use std::fmt;
@@ -13,6 +13,15 @@ pub struct CameraInfo {
     /// Unique and stable; what `camera-name` takes.
     pub id: String,
     pub model: Option<String>,
+}
+
+/// What a camera offers for a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamOffer {
+    /// What the camera would choose by itself.
+    pub default: StreamConfig,
+    /// In the camera's own order.
+    pub formats: Vec<StreamFormat>,
 }
 
 /// A source of cameras.
@@ -25,49 +34,48 @@ pub trait CameraSystem: fmt::Debug + Send + Sync {
 
 /// A camera that is ours. Dropping it stops it and gives it back.
 ///
-/// Streaming goes: `configure`, then `export_frames` or `import_frames`, then `start`.
+/// Streaming goes: `configure`, then `export_frames` or `import_frames` for each stream, then `start`. A stream is named by its place among the
+/// roles.
 pub trait CameraDevice: fmt::Debug + Send {
     fn id(&self) -> &str;
-    /// What the camera would choose for a role by itself, and all that it offers for it, in the camera's own order.
-    fn offer(&self, role: StreamRole) -> Result<(StreamConfig, Vec<StreamFormat>), CameraError>;
+    /// What the camera offers for streams of these roles at once.
+    fn offer(&self, roles: &[StreamRole]) -> Result<Vec<StreamOffer>, CameraError>;
     /// Shortest and longest frame duration in microseconds, where the camera can say.
     fn frame_durations(&self) -> Option<(u64, u64)>;
-    /// What the camera would make of `wanted`. Changes nothing.
+    /// What the camera would make of `wanted`, one for each role. Changes nothing.
     fn validate(
         &self,
-        role: StreamRole,
-        wanted: &StreamConfig,
-    ) -> Result<StreamConfig, CameraError>;
+        roles: &[StreamRole],
+        wanted: &[StreamConfig],
+    ) -> Result<Vec<StreamConfig>, CameraError>;
     fn configure(
         &mut self,
-        role: StreamRole,
-        wanted: &StreamConfig,
-    ) -> Result<StreamConfig, CameraError>;
+        roles: &[StreamRole],
+        wanted: &[StreamConfig],
+    ) -> Result<Vec<StreamConfig>, CameraError>;
     /// Frames of the camera's own making, as it can share them.
-    fn export_frames(&mut self) -> Result<Vec<FrameLayout>, CameraError>;
+    fn export_frames(&mut self, stream: usize) -> Result<Vec<FrameLayout>, CameraError>;
     /// Frames of ours that the camera is to fill.
-    fn import_frames(&mut self, frames: &[FrameLayout]) -> Result<(), CameraError>;
+    fn import_frames(&mut self, stream: usize, frames: &[FrameLayout]) -> Result<(), CameraError>;
     /// Starts the camera with `requests` empty requests. The frame duration (in microseconds) is held exactly where the camera can.
     fn start(
         &mut self,
         requests: u32,
         frame_duration: Option<u64>,
         events: Arc<dyn CameraEvents>,
-    ) -> Result<Streaming, CameraError>;
+    ) -> Result<Box<dyn RequestQueue>, CameraError>;
     /// Returns when every request has been given back through the events. Harmless when the camera does not stream.
     fn stop(&mut self);
 }
 
-/// A camera that streams takes requests here. The capture task owns it; it is dropped after [`CameraDevice::stop`].
-pub type Streaming = Box<dyn RequestQueue>;
-
+/// A camera that streams takes requests here. It is dropped after [`CameraDevice::stop`].
 pub trait RequestQueue: Send {
-    /// Queues a request that rests. `same_frame` says that it carries the frame of its last round still, and is to keep it.
+    /// Queues a request that rests. `same_frames` says that it carries the frames of its last round still, and is to keep them.
     fn queue(
         &mut self,
         request: RequestId,
-        frame: FrameId,
-        same_frame: bool,
+        frames: &FrameSet,
+        same_frames: bool,
     ) -> Result<(), CameraError>;
 }
 

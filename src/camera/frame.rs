@@ -39,17 +39,29 @@ pub enum CompletionStatus {
     Cancelled,
 }
 
+/// Streams that a camera may have at once.
+pub const MAX_STREAMS: usize = 4;
+
+/// What a request carries: a frame for each stream, by the stream's place, and nothing for a stream that it leaves out.
+pub type FrameSet = [Option<FrameId>; MAX_STREAMS];
+
+/// What became of one stream's frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompletedFrame {
+    pub frame: FrameId,
+    pub status: FrameStatus,
+    /// The sensor's own count of frames; a gap is a frame that was never delivered.
+    pub sequence: u32,
+    /// Bytes that the camera wrote, for formats whose frames differ in size.
+    pub bytes_used: Option<u32>,
+}
+
 /// A request that the camera has finished with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {
     pub request: RequestId,
     pub status: CompletionStatus,
-    pub frame: FrameId,
-    pub frame_status: FrameStatus,
-    /// The sensor's own count of frames; a gap is a frame that was never delivered.
-    pub sequence: u32,
     /// When the exposure began, in nanoseconds of CLOCK_BOOTTIME or CLOCK_MONOTONIC.
     pub sensor_timestamp: Option<u64>,
-    /// Bytes that the camera wrote, for formats whose frames differ in size.
-    pub bytes_used: Option<u32>,
+    pub frames: [Option<CompletedFrame>; MAX_STREAMS],
 }

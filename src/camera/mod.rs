@@ -5,11 +5,12 @@ pub mod error;
 pub mod format;
 pub mod frame;
 
-pub use device::{CameraDevice, CameraEvents, CameraInfo, CameraSystem, RequestQueue, Streaming};
+pub use device::{CameraDevice, CameraEvents, CameraInfo, CameraSystem, RequestQueue, StreamOffer};
 pub use error::CameraError;
 pub use format::{
     ColorSpace, PixelFormat, Size, SizeRange, StreamConfig, StreamFormat, StreamRole,
 };
 pub use frame::{
-    Completion, CompletionStatus, FrameId, FrameLayout, FrameStatus, Plane, RequestId,
+    CompletedFrame, Completion, CompletionStatus, FrameId, FrameLayout, FrameSet, FrameStatus,
+    MAX_STREAMS, Plane, RequestId,
 };

@@ -10,7 +10,7 @@ pub struct ClockReading {
 }
 
 /// Where a frame was in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Timing {
     /// Time of the pipeline's clock at the exposure's begin. It may lie before the pipeline's start.
     pub pipeline: Option<i64>,

@@ -1,47 +1,30 @@
-//! Which frame is where, and what is to be done next. Pure: events in by `handle_*`, work out by `poll_*`.
+//! Which request takes which frames to the camera, and what is to be done next. Pure: events in by `handle_*`, work out by `poll_*`.
 //!
-//! A frame goes `Free -> Queued -> Outbox -> Downstream -> Free`, or from any place straight back to `Free`; it is in exactly one.
-//! Requests are found by their number, never by order. One that has completed may go back at once with the same frame; it is given another
-//! frame only after a later request has completed, because some pipeline handlers still walk its buffers for a while. There is one request more
-//! than frames, so a request that rests never keeps a free frame from the camera.
+//! **Which frames.** A request uses up one of the sensor's frames, so it carries every stream. A stream without a free frame is left out only when
+//! the camera is about to run dry: when fewer than [`Driver::min_queued`] requests are with it. Until then the request waits for that
+//! stream, because {A} and {B} queued apart would halve the rate of both.
+//!
+//! **Which request.** Requests are found by their number, never by order. One that has completed may go back at once with the same frames; it
+//! is given others only after a later request has completed, because some pipeline handlers still walk its buffers for a while. There is one
+//! request more than can be with the camera, so one that rests never keeps a free frame from it.
 
-use super::clock_map::Timing;
-use crate::camera::{CameraError, Completion, CompletionStatus, FrameId, FrameStatus, RequestId};
-use std::collections::VecDeque;
+use super::{
+    clock_map::Timing,
+    stream::{Counters, Delivery, Place, Stream},
+};
+use crate::camera::{
+    CameraError, CompletedFrame, Completion, CompletionStatus, FrameId, FrameSet, FrameStatus,
+    RequestId,
+};
+use crate::sync::Arc;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    Free,
-    Queued,
-    Outbox,
-    Downstream,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Request {
     in_flight: bool,
-    /// The frame of the last round, which it still carries.
-    frame: Option<FrameId>,
+    /// The frames of the last round, which it still carries.
+    frames: FrameSet,
     /// Whether a later request has completed since this one did, or it was never used.
     rested: bool,
-}
-
-/// A frame on its way to the consumer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Captured {
-    pub frame: FrameId,
-    pub damaged: bool,
-    pub sequence: u32,
-    pub sensor_timestamp: Option<u64>,
-    pub bytes_used: Option<u32>,
-    pub timing: Timing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    Frame(Captured),
-    /// Nothing follows.
-    Eos,
 }
 
 /// What the capture task is to do.
@@ -49,58 +32,48 @@ pub enum Delivery {
 pub enum Action {
     Queue {
         request: RequestId,
-        frame: FrameId,
-        same_frame: bool,
+        frames: FrameSet,
+        same_frames: bool,
     },
-    /// The camera has failed: tell the user, once. The outbox ends behind the frames that it holds.
-    Report(CameraError),
+    /// The camera has failed: tell the user, once. The outboxes end behind the frames that they hold.
+    Report(Arc<CameraError>),
 }
 
-/// Totals since the camera's start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    pub captured: u64,
-    pub delivered: u64,
-    /// Frames that the sensor counted and nobody saw.
-    pub missed: u64,
-    pub damaged: u64,
-    pub cancelled: u64,
+/// How requests are made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// Every request waits for a tick of its own.
+    pub paced: bool,
+    /// A request carries all streams or is not made.
+    pub all_streams: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Driver {
-    places: Vec<Place>,
-    free: VecDeque<FrameId>,
+    streams: Vec<Stream>,
     requests: Vec<Request>,
-    outbox: VecDeque<Delivery>,
-    /// Whether a request is due. Always, unless the requests are paced.
-    paced: bool,
+    policy: Policy,
+    /// Whether a request is due. Always, unless requests are paced.
     due: bool,
-    failure: Option<CameraError>,
-    /// The outbox holds its last item, or has handed it out.
+    failure: Option<Arc<CameraError>>,
     ended: bool,
-    last_sequence: Option<u32>,
-    counters: Counters,
 }
 
 impl Driver {
-    /// With `paced`, every request waits for a tick of its own.
-    pub fn new(frames: u32, paced: bool) -> Self {
+    /// For a stream with so many frames each, [`MAX_STREAMS`](crate::camera::MAX_STREAMS) at most.
+    pub fn new(frames: &[u32], policy: Policy) -> Self {
+        let all: u32 = frames.iter().sum();
         let fresh = Request {
             rested: true,
             ..Request::default()
         };
         Self {
-            places: vec![Place::Free; frames as usize],
-            free: (0..frames).map(FrameId).collect(),
-            requests: vec![fresh; frames as usize + 1],
-            outbox: VecDeque::with_capacity(frames as usize + 1),
-            paced,
+            streams: frames.iter().map(|frames| Stream::new(*frames)).collect(),
+            requests: vec![fresh; all as usize + 1],
+            policy,
             due: true,
             failure: None,
             ended: false,
-            last_sequence: None,
-            counters: Counters::default(),
         }
     }
 
@@ -108,64 +81,68 @@ impl Driver {
         self.requests.len() as u32
     }
 
-    pub fn counters(&self) -> Counters {
-        self.counters
+    pub fn counters(&self, stream: usize) -> Counters {
+        self.streams
+            .get(stream)
+            .map(|stream| stream.counters)
+            .unwrap_or_default()
+    }
+
+    /// Requests that the camera should not run out of: two, so that the next one is there when one completes; one where a stream has so few
+    /// frames that two would leave its consumer none.
+    pub fn min_queued(&self) -> usize {
+        let few = self.streams.iter().any(|stream| stream.frame_count() <= 3);
+        if few { 1 } else { 2 }
     }
 
     // --- events -----------------------------------------------------------------------------------------------------------
 
     pub fn handle_completed(&mut self, completion: &Completion, timing: Timing) {
-        let completed = completion.request.0 as usize;
-        let frame = completion.frame;
-        let known = self
-            .requests
-            .get(completed)
-            .is_some_and(|request| request.in_flight)
-            && self.place(frame) == Some(Place::Queued);
-        if !known {
+        let Some(frames) = self.take_from_camera(completion.request) else {
             // The camera speaks of a request that it does not have; nothing of ours changes.
             return;
+        };
+        for (index, (stream, frame)) in self.streams.iter_mut().zip(frames).enumerate() {
+            let Some(frame) = frame else { continue };
+            let told = completion.frames.get(index).copied().flatten();
+            let completed = match told {
+                Some(told)
+                    if told.frame == frame && completion.status == CompletionStatus::Complete =>
+                {
+                    told
+                }
+                // Cancelled, or the camera has said nothing of this frame: it comes back unfilled.
+                _ => CompletedFrame {
+                    frame,
+                    status: FrameStatus::Cancelled,
+                    sequence: 0,
+                    bytes_used: None,
+                },
+            };
+            stream.complete(&completed, completion.sensor_timestamp, timing);
         }
-        for (index, request) in self.requests.iter_mut().enumerate() {
-            request.rested |= index != completed;
+    }
+
+    /// The frames of a request that was with the camera, and rests from now on.
+    fn take_from_camera(&mut self, request: RequestId) -> Option<FrameSet> {
+        let index = request.0 as usize;
+        let request = self
+            .requests
+            .get_mut(index)
+            .filter(|request| request.in_flight)?;
+        let frames = request.frames;
+        request.in_flight = false;
+        request.rested = false;
+        for (other, request) in self.requests.iter_mut().enumerate() {
+            request.rested |= other != index;
         }
-        if let Some(request) = self.requests.get_mut(completed) {
-            request.in_flight = false;
-            request.rested = false;
-        }
-        let unfilled = completion.status == CompletionStatus::Cancelled
-            || completion.frame_status == FrameStatus::Cancelled;
-        if unfilled {
-            self.counters.cancelled += 1;
-        }
-        if unfilled || self.ended {
-            return self.free(frame);
-        }
-        self.counters.captured += 1;
-        let damaged = completion.frame_status == FrameStatus::Error;
-        self.counters.damaged += u64::from(damaged);
-        if let Some(last) = self.last_sequence.replace(completion.sequence) {
-            let step = completion.sequence.wrapping_sub(last);
-            // A count that stands still or goes back is a camera that does not count.
-            if (2..u32::MAX / 2).contains(&step) {
-                self.counters.missed += u64::from(step - 1);
-            }
-        }
-        self.put(frame, Place::Outbox);
-        self.outbox.push_back(Delivery::Frame(Captured {
-            frame,
-            damaged,
-            sequence: completion.sequence,
-            sensor_timestamp: completion.sensor_timestamp,
-            bytes_used: completion.bytes_used,
-            timing,
-        }));
+        Some(frames)
     }
 
     /// The last memory of a frame was dropped.
-    pub fn handle_returned(&mut self, frame: FrameId) {
-        if self.place(frame) == Some(Place::Downstream) {
-            self.free(frame);
+    pub fn handle_returned(&mut self, stream: usize, frame: FrameId) {
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.give_back(frame);
         }
     }
 
@@ -174,14 +151,19 @@ impl Driver {
         self.due = true;
     }
 
-    /// What [`Action::Queue`] asked for did not work: the frame is free, and the camera has failed.
-    pub fn handle_queue_failed(&mut self, request: RequestId, frame: FrameId, error: CameraError) {
-        if let Some(request) = self.requests.get_mut(request.0 as usize) {
-            request.in_flight = false;
-            request.frame = None;
-        }
-        if self.place(frame) == Some(Place::Queued) {
-            self.free(frame);
+    /// What [`Action::Queue`] asked for did not work: the frames are free, and the camera has failed.
+    pub fn handle_queue_failed(&mut self, request: RequestId, error: CameraError) {
+        let request = self
+            .requests
+            .get_mut(request.0 as usize)
+            .filter(|request| request.in_flight);
+        if let Some(request) = request {
+            let frames = std::mem::take(request).frames;
+            for (stream, frame) in self.streams.iter_mut().zip(frames) {
+                if let Some(frame) = frame {
+                    stream.release(frame);
+                }
+            }
         }
         self.handle_failure(error);
     }
@@ -189,26 +171,23 @@ impl Driver {
     /// The first failure counts; what follows is its consequence.
     pub fn handle_failure(&mut self, error: CameraError) {
         if !self.ended {
-            self.failure = Some(error);
+            self.failure = Some(Arc::new(error));
             self.handle_eos();
         }
     }
 
-    /// Ends the outbox behind the frames that it holds.
+    /// Ends every outbox behind the frames that it holds.
     pub fn handle_eos(&mut self) {
-        if !self.ended {
-            self.ended = true;
-            self.outbox.push_back(Delivery::Eos);
+        self.ended = true;
+        for stream in &mut self.streams {
+            stream.end();
         }
     }
 
-    /// Drops the frames that nobody has taken yet. An end of the outbox stays.
+    /// Drops the frames that nobody has taken yet. An end stays.
     pub fn handle_discard(&mut self) {
-        for delivery in std::mem::take(&mut self.outbox) {
-            match delivery {
-                Delivery::Frame(captured) => self.free(captured.frame),
-                Delivery::Eos => self.outbox.push_back(delivery),
-            }
+        for stream in &mut self.streams {
+            stream.discard();
         }
     }
 
@@ -223,46 +202,41 @@ impl Driver {
         if let Some(error) = self.failure.take() {
             return Some(Action::Report(error));
         }
-        let (request, frame, same_frame) = self.queueable()?;
-        self.free.pop_front();
-        self.put(frame, Place::Queued);
-        self.due = !self.paced;
+        let (request, frames, same_frames) = self.queueable()?;
+        for (stream, frame) in self.streams.iter_mut().zip(frames) {
+            match frame {
+                Some(_) => stream.queue_next(),
+                None => stream.counters.left_out += 1,
+            }
+        }
+        self.due = !self.policy.paced;
         let queued = self.requests.get_mut(request.0 as usize)?;
         *queued = Request {
             in_flight: true,
-            frame: Some(frame),
+            frames,
             rested: false,
         };
         Some(Action::Queue {
             request,
-            frame,
-            same_frame,
+            frames,
+            same_frames,
         })
     }
 
-    pub fn has_delivery(&self) -> bool {
-        !self.outbox.is_empty()
+    pub fn has_delivery(&self, stream: usize) -> bool {
+        self.streams.get(stream).is_some_and(Stream::has_delivery)
     }
 
-    pub fn poll_delivery(&mut self) -> Option<Delivery> {
-        let delivery = self.outbox.pop_front()?;
-        match delivery {
-            Delivery::Frame(captured) => {
-                self.put(captured.frame, Place::Downstream);
-                self.counters.delivered += 1;
-            }
-            // It stays, for whoever asks again.
-            Delivery::Eos => self.outbox.push_front(delivery),
-        }
-        Some(delivery)
+    pub fn poll_delivery(&mut self, stream: usize) -> Option<Delivery> {
+        self.streams.get_mut(stream)?.next_delivery()
     }
 
-    /// The frame that goes to the camera next and the request that takes it there.
-    fn queueable(&self) -> Option<(RequestId, FrameId, bool)> {
+    /// The frames that go to the camera next, and the request that takes them there.
+    fn queueable(&self) -> Option<(RequestId, FrameSet, bool)> {
         if !self.due || self.ended {
             return None;
         }
-        let frame = *self.free.front()?;
+        let frames = self.next_frames()?;
         let find = |wanted: &dyn Fn(&Request) -> bool| {
             let index = self
                 .requests
@@ -270,24 +244,42 @@ impl Driver {
                 .position(|request| !request.in_flight && wanted(request))?;
             Some(RequestId(index as u32))
         };
-        find(&|request| request.frame == Some(frame))
-            .map(|request| (request, frame, true))
-            .or_else(|| find(&|request| request.rested).map(|request| (request, frame, false)))
+        find(&|request| request.frames == frames)
+            .map(|request| (request, frames, true))
+            .or_else(|| find(&|request| request.rested).map(|request| (request, frames, false)))
     }
 
-    fn place(&self, frame: FrameId) -> Option<Place> {
-        self.places.get(frame.0 as usize).copied()
-    }
-
-    fn put(&mut self, frame: FrameId, place: Place) {
-        if let Some(current) = self.places.get_mut(frame.0 as usize) {
-            *current = place;
+    fn next_frames(&self) -> Option<FrameSet> {
+        let mut frames = FrameSet::default();
+        for (stream, frame) in self.streams.iter().zip(&mut frames) {
+            *frame = stream.next_free();
         }
+        let found = frames.iter().flatten().count();
+        let with_camera = self
+            .requests
+            .iter()
+            .filter(|request| request.in_flight)
+            .count();
+        let partial_is_due =
+            !self.policy.all_streams && found > 0 && with_camera < self.min_queued();
+        (found == self.streams.len() || partial_is_due).then_some(frames)
     }
 
-    fn free(&mut self, frame: FrameId) {
-        self.put(frame, Place::Free);
-        self.free.push_back(frame);
+    /// What must hold at any time, apart from what the types say; for tests.
+    pub fn is_consistent(&self) -> bool {
+        let with_camera = |index: usize, frame: FrameId| {
+            let carries = |request: &&Request| {
+                request.in_flight && request.frames.get(index).copied().flatten() == Some(frame)
+            };
+            self.requests.iter().filter(carries).count()
+        };
+        self.streams.iter().enumerate().all(|(index, stream)| {
+            let frames = (0..stream.frame_count() as u32).map(FrameId);
+            let mut queued = frames.map(|frame| (with_camera(index, frame), stream.place(frame)));
+            stream.is_consistent()
+                && queued
+                    .all(|(requests, place)| requests == usize::from(place == Some(Place::Queued)))
+        })
     }
 }
 

@@ -14,21 +14,23 @@
 
 use super::{
     clock_map::Timing,
-    driver::{Action, Counters, Delivery, Driver},
+    driver::{Action, Driver},
+    stream::{Counters, Delivery},
 };
-use crate::camera::{CameraError, Completion, FrameId, RequestId};
+use crate::camera::{CameraError, Completion, FrameId, MAX_STREAMS, RequestId};
 use crate::sync::{Condvar, Mutex};
 use std::fmt;
 
 struct State {
     driver: Driver,
-    flushing: bool,
+    /// By stream.
+    flushing: [bool; MAX_STREAMS],
 }
 
 pub struct LoopState {
     state: Mutex<State>,
-    /// There is a delivery, or the wait for one is over.
-    delivery: Condvar,
+    /// By stream: there is a delivery, or the wait for one is over.
+    delivery: [Condvar; MAX_STREAMS],
     /// Wakes the capture task.
     wake: Box<dyn Fn() + Send + Sync>,
 }
@@ -48,9 +50,9 @@ impl LoopState {
         Self {
             state: Mutex::new(State {
                 driver,
-                flushing: false,
+                flushing: [false; MAX_STREAMS],
             }),
-            delivery: Condvar::new(),
+            delivery: std::array::from_fn(|_| Condvar::new()),
             wake: Box::new(wake),
         }
     }
@@ -60,10 +62,13 @@ impl LoopState {
         let mut state = self.state.lock();
         change(&mut state.driver);
         let work = state.driver.has_work();
-        let deliverable = state.driver.has_delivery();
+        let deliverable: [bool; MAX_STREAMS] =
+            std::array::from_fn(|stream| state.driver.has_delivery(stream));
         drop(state);
-        if deliverable {
-            self.delivery.notify_one();
+        for (delivery, deliverable) in self.delivery.iter().zip(deliverable) {
+            if deliverable {
+                delivery.notify_one();
+            }
         }
         if work {
             (self.wake)();
@@ -78,16 +83,16 @@ impl LoopState {
         self.publish(|driver| driver.handle_failure(error));
     }
 
-    pub fn returned(&self, frame: FrameId) {
-        self.publish(|driver| driver.handle_returned(frame));
+    pub fn returned(&self, stream: usize, frame: FrameId) {
+        self.publish(|driver| driver.handle_returned(stream, frame));
     }
 
     pub fn tick(&self) {
         self.publish(Driver::handle_tick);
     }
 
-    pub fn queue_failed(&self, request: RequestId, frame: FrameId, error: CameraError) {
-        self.publish(|driver| driver.handle_queue_failed(request, frame, error));
+    pub fn queue_failed(&self, request: RequestId, error: CameraError) {
+        self.publish(|driver| driver.handle_queue_failed(request, error));
     }
 
     pub fn end(&self) {
@@ -102,27 +107,36 @@ impl LoopState {
         self.state.lock().driver.poll_action()
     }
 
-    /// Waits for a frame or the end.
-    pub fn next_delivery(&self) -> Result<Delivery, Flushing> {
+    /// Waits for a stream's next frame, or its end.
+    pub fn next_delivery(&self, stream: usize) -> Result<Delivery, Flushing> {
+        let Some(delivery) = self.delivery.get(stream) else {
+            return Ok(Delivery::Eos);
+        };
         let mut state = self.state.lock();
         loop {
-            if state.flushing {
+            if state.flushing.get(stream) == Some(&true) {
                 return Err(Flushing);
             }
-            if let Some(delivery) = state.driver.poll_delivery() {
+            if let Some(delivery) = state.driver.poll_delivery(stream) {
                 return Ok(delivery);
             }
-            self.delivery.wait(&mut state);
+            delivery.wait(&mut state);
         }
     }
 
-    /// While it is set nobody waits for a delivery. Only this clears it: a wait that begins later is broken off as well.
-    pub fn set_flushing(&self, flushing: bool) {
-        self.state.lock().flushing = flushing;
-        self.delivery.notify_all();
+    /// While it is set nobody waits for this stream. Only this clears it: a wait that begins later is broken off as well.
+    pub fn set_flushing(&self, stream: usize, flushing: bool) {
+        let mut state = self.state.lock();
+        if let Some(flag) = state.flushing.get_mut(stream) {
+            *flag = flushing;
+        }
+        drop(state);
+        if let Some(delivery) = self.delivery.get(stream) {
+            delivery.notify_all();
+        }
     }
 
-    pub fn counters(&self) -> Counters {
-        self.state.lock().driver.counters()
+    pub fn counters(&self, stream: usize) -> Counters {
+        self.state.lock().driver.counters(stream)
     }
 }

@@ -3,4 +3,5 @@
 pub mod clock_map;
 pub mod driver;
 pub mod loop_state;
+pub mod stream;
 pub mod task_gate;

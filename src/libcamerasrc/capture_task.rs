@@ -40,13 +40,13 @@ pub type Gate = TaskGate<Task>;
 pub struct Worker {
     /// Only the task takes the lock, and the camera's callbacks never do.
     queue: Mutex<Box<dyn RequestQueue>>,
-    report: Box<dyn Fn(CameraError) + Send + Sync>,
+    report: Box<dyn Fn(&CameraError) + Send + Sync>,
 }
 
 impl Worker {
     pub fn new(
         queue: Box<dyn RequestQueue>,
-        report: impl Fn(CameraError) + Send + Sync + 'static,
+        report: impl Fn(&CameraError) + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             queue: Mutex::new(queue),
@@ -59,15 +59,15 @@ impl Worker {
             match action {
                 Action::Queue {
                     request,
-                    frame,
-                    same_frame,
+                    frames,
+                    same_frames,
                 } => {
-                    let result = self.queue.lock().queue(request, frame, same_frame);
+                    let result = self.queue.lock().queue(request, &frames, same_frames);
                     if let Err(error) = result {
-                        state.queue_failed(request, frame, error);
+                        state.queue_failed(request, error);
                     }
                 }
-                Action::Report(error) => (self.report)(error),
+                Action::Report(error) => (self.report)(&error),
             }
         }
     }

@@ -5,7 +5,7 @@ use super::{
     events::PipelineClock,
     negotiation,
     opened::{self, Opened},
-    session::Session,
+    session::{STREAM, Session},
     settings::{PROPERTIES, Settings},
     stamp::{Latency, stamp},
 };
@@ -357,9 +357,9 @@ impl LibcameraSrc {
         }
         self.take_session(device);
         let weak = element.downgrade();
-        let report = move |error| {
+        let report = move |error: &CameraError| {
             if let Some(element) = weak.upgrade() {
-                element.imp().post_error_message(error::message(&error));
+                element.imp().post_error_message(error::message(error));
             }
         };
         let session =
@@ -367,7 +367,7 @@ impl LibcameraSrc {
         let session = Arc::new(session);
         let mut streaming = self.streaming.lock();
         if streaming.flushing {
-            session.state().set_flushing(true);
+            session.state().set_flushing(STREAM, true);
         }
         if streaming.eos {
             session.state().end();
@@ -413,14 +413,14 @@ impl LibcameraSrc {
         let session = streaming.session.clone();
         drop(streaming);
         if let Some(session) = session {
-            session.state().set_flushing(flushing);
+            session.state().set_flushing(STREAM, flushing);
         }
     }
 
     fn stats(&self) -> gst::Structure {
         let counters = self
             .session()
-            .map(|session| session.state().counters())
+            .map(|session| session.state().counters(STREAM))
             .unwrap_or_default();
         gst::Structure::builder("libcamerasrc-stats")
             .field("captured", counters.captured)

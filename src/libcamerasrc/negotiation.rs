@@ -1,6 +1,6 @@
 //! Which format, size and rate: the peer's caps against the camera's offer.
 
-use crate::camera::{CameraDevice, CameraError, Size, StreamConfig, StreamRole};
+use crate::camera::{CameraDevice, CameraError, Size, StreamConfig, StreamOffer, StreamRole};
 use crate::video::caps::{Choice, Offer};
 use crate::video::format::media;
 
@@ -8,15 +8,20 @@ use crate::video::format::media;
 pub const ROLE: StreamRole = StreamRole::VideoRecording;
 
 pub fn offer(device: &dyn CameraDevice, paced: bool) -> Result<Offer, CameraError> {
-    let (default, formats) = device.offer(ROLE)?;
+    let no_stream = |role| CameraError::NoStream {
+        camera: device.id().to_owned(),
+        role,
+    };
+    let Some(StreamOffer { default, formats }) = device.offer(&[ROLE])?.pop() else {
+        return Err(no_stream(ROLE.to_string()));
+    };
     if !formats
         .iter()
         .any(|offered| media(offered.format).is_some())
     {
-        return Err(CameraError::NoStream {
-            camera: device.id().to_owned(),
-            role: format!("{ROLE} in a format that GStreamer knows"),
-        });
+        return Err(no_stream(format!(
+            "{ROLE} in a format that GStreamer knows"
+        )));
     }
     Ok(Offer {
         default,
@@ -48,8 +53,9 @@ pub fn first_valid(
             size,
             ..wanted(offer, choice)
         };
-        let agreed = device.validate(ROLE, &wanted)?;
-        Ok::<_, CameraError>(agreed.size == size && agreed.format == choice.format)
+        let agreed = device.validate(&[ROLE], &[wanted])?;
+        let kept = |agreed: &StreamConfig| agreed.size == size && agreed.format == choice.format;
+        Ok::<_, CameraError>(agreed.first().is_some_and(kept))
     };
     for choice in choices {
         if valid(choice, choice.size)? {

@@ -11,7 +11,7 @@ pub struct Opened {
 
 /// Takes the camera of that name, or the first one.
 pub fn open(name: Option<&str>) -> Result<Opened, CameraError> {
-    let system = system()?;
+    let system = system(name)?;
     let known = system.cameras()?;
     let Some(first) = known.first() else {
         return Err(CameraError::NoCamera);
@@ -23,12 +23,22 @@ pub fn open(name: Option<&str>) -> Result<Opened, CameraError> {
     })
 }
 
+/// Where a camera of that name is to be looked for.
+fn system(name: Option<&str>) -> Result<Box<dyn CameraSystem>, CameraError> {
+    #[cfg(feature = "simulated")]
+    if name.is_some_and(|name| name.starts_with("simulated")) {
+        return Ok(Box::new(crate::backend::simulated::Simulated));
+    }
+    let _ = name;
+    libcamera()
+}
+
 #[cfg(feature = "libcamera")]
-fn system() -> Result<Box<dyn CameraSystem>, CameraError> {
+fn libcamera() -> Result<Box<dyn CameraSystem>, CameraError> {
     Ok(Box::new(crate::backend::libcamera::Libcamera::new()?))
 }
 
 #[cfg(not(feature = "libcamera"))]
-fn system() -> Result<Box<dyn CameraSystem>, CameraError> {
+fn libcamera() -> Result<Box<dyn CameraSystem>, CameraError> {
     Err(CameraError::NoCamera)
 }

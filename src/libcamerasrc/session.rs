@@ -19,8 +19,9 @@ use super::{
 };
 use crate::camera::{CameraDevice, CameraError, FrameLayout, Plane, StreamConfig};
 use crate::capture::clock_map::ClockMap;
-use crate::capture::driver::{Captured, Delivery, Driver};
+use crate::capture::driver::{Driver, Policy};
 use crate::capture::loop_state::{Flushing, LoopState};
+use crate::capture::stream::{Captured, Delivery};
 use crate::memory::frame::{MemoryKind, plane_offsets};
 use crate::memory::pool::{FramePool, PlaneLayout};
 use crate::os::memfd;
@@ -30,6 +31,9 @@ use crate::video::format::Media;
 use crate::video::layout::{packed_planes, video_planes};
 use crate::video::repack::Repack;
 use std::io;
+
+/// The stream of the pad `src`.
+pub const STREAM: usize = 0;
 
 pub struct Session {
     pub choice: Choice,
@@ -61,10 +65,17 @@ impl Session {
         offer: &Offer,
         choice: Choice,
         clock: &Arc<PipelineClock>,
-        report: impl Fn(CameraError) + Send + Sync + 'static,
+        report: impl Fn(&CameraError) + Send + Sync + 'static,
     ) -> Result<Self, CameraError> {
         let wanted = negotiation::wanted(offer, &choice);
-        let agreed = device.configure(negotiation::ROLE, &wanted)?;
+        let agreed = device.configure(&[negotiation::ROLE], &[wanted])?;
+        let agreed = agreed
+            .into_iter()
+            .next()
+            .ok_or_else(|| CameraError::NoStream {
+                camera: device.id().to_owned(),
+                role: negotiation::ROLE.to_string(),
+            })?;
         let (frames, kind) = frames(device, &choice, &agreed)?;
         let layout = plane_layout(&choice, &agreed, &frames);
         let interval = frame_interval(choice.framerate);
@@ -80,7 +91,11 @@ impl Session {
             }
         };
         let count = frames.len() as u32;
-        let driver = Driver::new(count, offer.paced && interval.is_some());
+        let policy = Policy {
+            paced: offer.paced && interval.is_some(),
+            ..Policy::default()
+        };
+        let driver = Driver::new(&[count], policy);
         let requests = driver.request_count();
         let state = Arc::new(LoopState::new(driver, wake));
 
@@ -88,7 +103,7 @@ impl Session {
             let state = Arc::downgrade(&state);
             FramePool::new(&frames, kind, layout.clone(), move |frame| {
                 if let Some(state) = state.upgrade() {
-                    state.returned(frame);
+                    state.returned(STREAM, frame);
                 }
             })
         };
@@ -165,13 +180,13 @@ impl Session {
 
     /// Waits for the next frame, as a buffer without timestamps. `None` is the end.
     pub fn next(&self) -> Result<Option<(gst::Buffer, Captured)>, gst::FlowError> {
-        match self.state.next_delivery() {
+        match self.state.next_delivery(STREAM) {
             Err(Flushing) => Err(gst::FlowError::Flushing),
             Ok(Delivery::Eos) => Ok(None),
             Ok(Delivery::Frame(captured)) => match self.pool.buffer(captured.frame) {
                 Ok(buffer) => Ok(Some((buffer, captured))),
                 Err(error) => {
-                    self.state.returned(captured.frame);
+                    self.state.returned(STREAM, captured.frame);
                     Err(error)
                 }
             },
@@ -185,7 +200,7 @@ fn frames(
     choice: &Choice,
     agreed: &StreamConfig,
 ) -> Result<(Vec<FrameLayout>, MemoryKind), CameraError> {
-    let refused = match device.export_frames() {
+    let refused = match device.export_frames(STREAM) {
         Ok(frames) => return Ok((frames, MemoryKind::DmaBuf)),
         Err(refused) => refused,
     };
@@ -193,7 +208,7 @@ fn frames(
         camera: device.id().to_owned(),
         reason: error.to_string(),
     })?;
-    match device.import_frames(&frames) {
+    match device.import_frames(STREAM, &frames) {
         Ok(()) => Ok((frames, MemoryKind::Fd)),
         Err(_) => Err(refused),
     }

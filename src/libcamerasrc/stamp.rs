@@ -1,7 +1,7 @@
 //! Timestamps and flags of a buffer, and the latency that follows from them.
 
 use super::session::Session;
-use crate::capture::driver::Captured;
+use crate::capture::stream::Captured;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What the frames since the camera's start have told about time.

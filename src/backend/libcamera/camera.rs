@@ -109,9 +109,9 @@ impl Acquired {
         self.camera.raw.as_ptr()
     }
 
-    /// `None` when the camera has no stream for the role.
-    pub fn generate_configuration(&self, role: StreamRole) -> Option<Configuration> {
-        Configuration::generate(self.raw(), role)
+    /// `None` when the camera cannot have streams of these roles at once.
+    pub fn generate_configuration(&self, roles: &[StreamRole]) -> Option<Configuration> {
+        Configuration::generate(self.raw(), roles)
     }
 
     pub fn configure(&self, configuration: &mut Configuration) -> Result<(), CameraError> {

@@ -1,7 +1,7 @@
-//! The configuration of one stream, as generated, changed, validated.
+//! The configuration of a camera's streams, as generated, changed, validated.
 
 use crate::camera::{
-    ColorSpace, PixelFormat, Size, SizeRange, StreamConfig, StreamFormat, StreamRole,
+    ColorSpace, PixelFormat, Size, SizeRange, StreamConfig, StreamFormat, StreamOffer, StreamRole,
     format::{Encoding, Primaries, Range, Transfer},
 };
 use libcamera_sys as sys;
@@ -14,33 +14,38 @@ pub enum Validity {
     Invalid,
 }
 
-/// A camera configuration with exactly one stream.
+/// A camera configuration, with the number of streams that it was generated for.
 #[derive(Debug)]
 pub struct Configuration {
     raw: NonNull<sys::libcamera_camera_configuration_t>,
+    streams: usize,
 }
 
 // SAFETY: a plain value that no other thread has.
 unsafe impl Send for Configuration {}
 
 impl Configuration {
-    pub(super) fn generate(camera: *mut sys::libcamera_camera_t, role: StreamRole) -> Option<Self> {
-        let roles = [match role {
-            StreamRole::Raw => sys::libcamera_stream_role::LIBCAMERA_STREAM_ROLE_RAW,
-            StreamRole::StillCapture => {
-                sys::libcamera_stream_role::LIBCAMERA_STREAM_ROLE_STILL_CAPTURE
-            }
-            StreamRole::VideoRecording => {
-                sys::libcamera_stream_role::LIBCAMERA_STREAM_ROLE_VIDEO_RECORDING
-            }
-            StreamRole::ViewFinder => sys::libcamera_stream_role::LIBCAMERA_STREAM_ROLE_VIEW_FINDER,
-        }];
+    pub(super) fn generate(
+        camera: *mut sys::libcamera_camera_t,
+        roles: &[StreamRole],
+    ) -> Option<Self> {
+        use sys::libcamera_stream_role as raw;
+        let roles: Vec<raw::Type> = roles
+            .iter()
+            .map(|role| match role {
+                StreamRole::Raw => raw::LIBCAMERA_STREAM_ROLE_RAW,
+                StreamRole::StillCapture => raw::LIBCAMERA_STREAM_ROLE_STILL_CAPTURE,
+                StreamRole::VideoRecording => raw::LIBCAMERA_STREAM_ROLE_VIDEO_RECORDING,
+                StreamRole::ViewFinder => raw::LIBCAMERA_STREAM_ROLE_VIEW_FINDER,
+            })
+            .collect();
         // SAFETY: the camera lives; the result is null or ours.
         let raw = unsafe {
             sys::libcamera_camera_generate_configuration(camera, roles.as_ptr(), roles.len())
         };
         let configuration = Self {
             raw: NonNull::new(raw)?,
+            streams: roles.len(),
         };
         // SAFETY: the configuration is ours.
         let size = unsafe { sys::libcamera_camera_configuration_size(configuration.raw.as_ptr()) };
@@ -51,47 +56,47 @@ impl Configuration {
         self.raw.as_ptr()
     }
 
-    fn stream_configuration(&self) -> NonNull<sys::libcamera_stream_configuration_t> {
-        // SAFETY: `generate` has made sure that there is a stream 0; the address is an element of the configuration's vector, which does not change.
-        unsafe {
-            NonNull::new_unchecked(sys::libcamera_camera_configuration_at(self.raw.as_ptr(), 0))
+    fn stream_configuration(
+        &self,
+        stream: usize,
+    ) -> Option<NonNull<sys::libcamera_stream_configuration_t>> {
+        if stream >= self.streams {
+            return None;
         }
+        // SAFETY: `generate` has made sure that there are so many; the address is an element of the configuration's vector, which does not change.
+        NonNull::new(unsafe { sys::libcamera_camera_configuration_at(self.raw.as_ptr(), stream) })
     }
 
-    /// The stream that `configure` has chosen. It belongs to the camera.
-    pub(super) fn stream(&self) -> *mut sys::libcamera_stream_t {
-        // SAFETY: the stream configuration lives.
-        unsafe { sys::libcamera_stream_configuration_stream(self.stream_configuration().as_ptr()) }
+    fn stream_configurations(
+        &self,
+    ) -> impl Iterator<Item = NonNull<sys::libcamera_stream_configuration_t>> {
+        (0..self.streams).filter_map(|stream| self.stream_configuration(stream))
     }
 
-    pub fn get(&self) -> StreamConfig {
-        // SAFETY: the stream configuration lives, and the fields' offsets are asserted by libcamera-sys.
-        unsafe {
-            let raw = self.stream_configuration();
-            let fields = raw.as_ref();
-            StreamConfig {
-                format: pixel_format(&fields.pixel_format),
-                size: size(&fields.size),
-                stride: fields.stride,
-                frame_size: fields.frame_size,
-                buffer_count: fields.buffer_count,
-                color_space: sys::libcamera_stream_configuration_has_color_space(raw.as_ptr())
-                    .then(|| sys::libcamera_stream_configuration_get_color_space(raw.as_ptr()))
-                    .and_then(|raw| color_space(&raw)),
+    /// The streams that `configure` has chosen. They belong to the camera.
+    pub(super) fn streams(&self) -> Vec<*mut sys::libcamera_stream_t> {
+        self.stream_configurations()
+            // SAFETY: the stream configuration lives.
+            .map(|raw| unsafe { sys::libcamera_stream_configuration_stream(raw.as_ptr()) })
+            .collect()
+    }
+
+    pub fn get(&self) -> Vec<StreamConfig> {
+        self.stream_configurations().map(stream_config).collect()
+    }
+
+    pub fn set(&mut self, wanted: &[StreamConfig]) {
+        for (mut raw, wanted) in self.stream_configurations().zip(wanted) {
+            // SAFETY: the stream configuration lives, nobody else has it, and the fields' offsets are asserted by libcamera-sys.
+            let fields = unsafe { raw.as_mut() };
+            fields.pixel_format.fourcc = wanted.format.fourcc;
+            fields.pixel_format.modifier = wanted.format.modifier;
+            fields.size.width = wanted.size.width;
+            fields.size.height = wanted.size.height;
+            fields.stride = wanted.stride;
+            if wanted.buffer_count > 0 {
+                fields.buffer_count = wanted.buffer_count;
             }
-        }
-    }
-
-    pub fn set(&mut self, wanted: &StreamConfig) {
-        // SAFETY: as in `get`.
-        let fields = unsafe { self.stream_configuration().as_mut() };
-        fields.pixel_format.fourcc = wanted.format.fourcc;
-        fields.pixel_format.modifier = wanted.format.modifier;
-        fields.size.width = wanted.size.width;
-        fields.size.height = wanted.size.height;
-        fields.stride = wanted.stride;
-        if wanted.buffer_count > 0 {
-            fields.buffer_count = wanted.buffer_count;
         }
     }
 
@@ -105,34 +110,16 @@ impl Configuration {
         }
     }
 
-    /// All that the stream offers. libcamera keeps formats sorted by number; the one that it chose by itself comes first here.
-    pub fn formats(&self) -> Vec<StreamFormat> {
-        let chosen = self.get().format;
-        // SAFETY: the formats live as long as the configuration; the lists are ours to destroy.
-        let mut formats: Vec<StreamFormat> = unsafe {
-            let formats =
-                sys::libcamera_stream_configuration_formats(self.stream_configuration().as_ptr());
-            let list = sys::libcamera_stream_formats_pixel_formats(formats);
-            let found = (0..sys::libcamera_pixel_formats_size(list))
-                .map(|index| {
-                    let format = sys::libcamera_pixel_formats_get(list, index);
-                    let sizes = sys::libcamera_stream_formats_sizes(formats, &format);
-                    let found = StreamFormat {
-                        format: pixel_format(&format),
-                        sizes: (0..sys::libcamera_sizes_size(sizes))
-                            .map(|index| size(&*sys::libcamera_sizes_at(sizes, index)))
-                            .collect(),
-                        range: size_range(&sys::libcamera_stream_formats_range(formats, &format)),
-                    };
-                    sys::libcamera_sizes_destroy(sizes);
-                    found
-                })
-                .collect();
-            sys::libcamera_pixel_formats_destroy(list);
-            found
+    /// All that the streams offer.
+    pub fn offers(&self) -> Vec<StreamOffer> {
+        let offer = |raw| {
+            let default = stream_config(raw);
+            StreamOffer {
+                formats: formats(raw, default.format),
+                default,
+            }
         };
-        formats.sort_by_key(|offered| offered.format != chosen);
-        formats
+        self.stream_configurations().map(offer).collect()
     }
 }
 
@@ -141,6 +128,54 @@ impl Drop for Configuration {
         // SAFETY: the configuration is ours.
         unsafe { sys::libcamera_camera_configuration_destroy(self.raw.as_ptr()) };
     }
+}
+
+fn stream_config(raw: NonNull<sys::libcamera_stream_configuration_t>) -> StreamConfig {
+    // SAFETY: the stream configuration lives, and the fields' offsets are asserted by libcamera-sys.
+    unsafe {
+        let fields = raw.as_ref();
+        StreamConfig {
+            format: pixel_format(&fields.pixel_format),
+            size: size(&fields.size),
+            stride: fields.stride,
+            frame_size: fields.frame_size,
+            buffer_count: fields.buffer_count,
+            color_space: sys::libcamera_stream_configuration_has_color_space(raw.as_ptr())
+                .then(|| sys::libcamera_stream_configuration_get_color_space(raw.as_ptr()))
+                .and_then(|raw| color_space(&raw)),
+        }
+    }
+}
+
+/// The formats of a stream. libcamera keeps them sorted by number; the one that it chose by itself comes first here.
+fn formats(
+    raw: NonNull<sys::libcamera_stream_configuration_t>,
+    chosen: PixelFormat,
+) -> Vec<StreamFormat> {
+    // SAFETY: the formats live as long as the configuration; the lists are ours to destroy.
+    let mut formats: Vec<StreamFormat> = unsafe {
+        let formats = sys::libcamera_stream_configuration_formats(raw.as_ptr());
+        let list = sys::libcamera_stream_formats_pixel_formats(formats);
+        let found = (0..sys::libcamera_pixel_formats_size(list))
+            .map(|index| {
+                let format = sys::libcamera_pixel_formats_get(list, index);
+                let sizes = sys::libcamera_stream_formats_sizes(formats, &format);
+                let found = StreamFormat {
+                    format: pixel_format(&format),
+                    sizes: (0..sys::libcamera_sizes_size(sizes))
+                        .map(|index| size(&*sys::libcamera_sizes_at(sizes, index)))
+                        .collect(),
+                    range: size_range(&sys::libcamera_stream_formats_range(formats, &format)),
+                };
+                sys::libcamera_sizes_destroy(sizes);
+                found
+            })
+            .collect();
+        sys::libcamera_pixel_formats_destroy(list);
+        found
+    };
+    formats.sort_by_key(|offered| offered.format != chosen);
+    formats
 }
 
 fn pixel_format(raw: &sys::libcamera_pixel_format_t) -> PixelFormat {

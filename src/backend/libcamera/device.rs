@@ -5,15 +5,14 @@ use super::{
     configuration::{Configuration, Validity},
     frame_buffer::FrameBuffers,
     manager::CameraManager,
-    request::Requests,
-    signals::Signals,
+    request::{RequestStream, Requests},
+    signals::{Signals, Stream},
 };
 use crate::camera::{
     CameraDevice, CameraError, CameraEvents, CameraInfo, CameraSystem, FrameLayout, PixelFormat,
-    StreamConfig, StreamFormat, StreamRole, Streaming,
+    RequestQueue, StreamConfig, StreamOffer, StreamRole,
 };
 use crate::sync::Arc;
-use libcamera_sys as sys;
 use std::io;
 
 /// The cameras of libcamera. The process's camera manager runs while a value of this type, or a camera of it, is held.
@@ -48,25 +47,24 @@ impl CameraSystem for Libcamera {
         };
         Ok(Box::new(Device {
             camera: camera.acquire()?,
-            configured: None,
-            frames: None,
+            configured: Vec::new(),
         }))
     }
 }
 
+/// A configured stream, and its frames once there are any.
 struct Configured {
-    stream: *mut sys::libcamera_stream_t,
-    format: PixelFormat,
+    stream: Stream,
+    frames: Option<Arc<FrameBuffers>>,
 }
 
-/// A camera that is ours, for one stream. The frames go before the camera.
+/// A camera that is ours. The frames go before the camera.
 struct Device {
-    frames: Option<Arc<FrameBuffers>>,
-    configured: Option<Configured>,
+    configured: Vec<Configured>,
     camera: Arc<Acquired>,
 }
 
-// SAFETY: the stream belongs to the camera, which is held; it is only handed to calls that the camera serialises.
+// SAFETY: the streams belong to the camera, which is held; they are only handed to calls that the camera serialises.
 unsafe impl Send for Device {}
 
 impl std::fmt::Debug for Device {
@@ -78,21 +76,22 @@ impl std::fmt::Debug for Device {
 }
 
 impl Device {
-    fn generate(&self, role: StreamRole) -> Result<Configuration, CameraError> {
-        self.camera
-            .generate_configuration(role)
-            .ok_or_else(|| CameraError::NoStream {
+    fn generate(&self, roles: &[StreamRole]) -> Result<Configuration, CameraError> {
+        self.camera.generate_configuration(roles).ok_or_else(|| {
+            let roles: Vec<String> = roles.iter().map(StreamRole::to_string).collect();
+            CameraError::NoStream {
                 camera: self.id().to_owned(),
-                role: role.to_string(),
-            })
+                role: roles.join(" and "),
+            }
+        })
     }
 
     fn validated(
         &self,
-        role: StreamRole,
-        wanted: &StreamConfig,
+        roles: &[StreamRole],
+        wanted: &[StreamConfig],
     ) -> Result<Configuration, CameraError> {
-        let mut configuration = self.generate(role)?;
+        let mut configuration = self.generate(roles)?;
         configuration.set(wanted);
         match configuration.validate() {
             Validity::Valid | Validity::Adjusted => Ok(configuration),
@@ -100,10 +99,19 @@ impl Device {
         }
     }
 
-    fn stream(&self) -> Result<&Configured, CameraError> {
-        self.configured
-            .as_ref()
-            .ok_or_else(|| self.failed("using a stream before configuring it", libc::EACCES))
+    fn configured(
+        &mut self,
+        stream: usize,
+    ) -> Result<(&mut Configured, Arc<Acquired>), CameraError> {
+        let camera = self.camera.clone();
+        match self.configured.get_mut(stream) {
+            Some(configured) => Ok((configured, camera)),
+            None => Err(CameraError::Call {
+                camera: camera.id().to_owned(),
+                call: "using a stream before configuring it",
+                reason: io::Error::from_raw_os_error(libc::EACCES),
+            }),
+        }
     }
 
     fn failed(&self, call: &'static str, errno: i32) -> CameraError {
@@ -120,9 +128,8 @@ impl CameraDevice for Device {
         self.camera.id()
     }
 
-    fn offer(&self, role: StreamRole) -> Result<(StreamConfig, Vec<StreamFormat>), CameraError> {
-        let configuration = self.generate(role)?;
-        Ok((configuration.get(), configuration.formats()))
+    fn offer(&self, roles: &[StreamRole]) -> Result<Vec<StreamOffer>, CameraError> {
+        Ok(self.generate(roles)?.offers())
     }
 
     fn frame_durations(&self) -> Option<(u64, u64)> {
@@ -131,42 +138,47 @@ impl CameraDevice for Device {
 
     fn validate(
         &self,
-        role: StreamRole,
-        wanted: &StreamConfig,
-    ) -> Result<StreamConfig, CameraError> {
-        self.validated(role, wanted)
-            .map(|configuration| configuration.get())
+        roles: &[StreamRole],
+        wanted: &[StreamConfig],
+    ) -> Result<Vec<StreamConfig>, CameraError> {
+        Ok(self.validated(roles, wanted)?.get())
     }
 
     fn configure(
         &mut self,
-        role: StreamRole,
-        wanted: &StreamConfig,
-    ) -> Result<StreamConfig, CameraError> {
+        roles: &[StreamRole],
+        wanted: &[StreamConfig],
+    ) -> Result<Vec<StreamConfig>, CameraError> {
         self.stop();
-        self.configured = None;
-        self.frames = None;
-        let mut configuration = self.validated(role, wanted)?;
+        self.configured.clear();
+        let mut configuration = self.validated(roles, wanted)?;
         self.camera.configure(&mut configuration)?;
         let agreed = configuration.get();
-        self.configured = Some(Configured {
-            stream: configuration.stream(),
-            format: agreed.format,
-        });
+        let streams = configuration.streams().into_iter().zip(&agreed);
+        self.configured = streams
+            .map(|(raw, agreed)| Configured {
+                stream: Stream {
+                    raw,
+                    compressed: agreed.format == PixelFormat::new(b"MJPG"),
+                },
+                frames: None,
+            })
+            .collect();
         Ok(agreed)
     }
 
-    fn export_frames(&mut self) -> Result<Vec<FrameLayout>, CameraError> {
-        self.frames = None;
-        let (frames, layouts) = FrameBuffers::export(&self.camera, self.stream()?.stream)?;
-        self.frames = Some(Arc::new(frames));
+    fn export_frames(&mut self, stream: usize) -> Result<Vec<FrameLayout>, CameraError> {
+        let (configured, camera) = self.configured(stream)?;
+        configured.frames = None;
+        let (frames, layouts) = FrameBuffers::export(&camera, configured.stream.raw)?;
+        configured.frames = Some(Arc::new(frames));
         Ok(layouts)
     }
 
-    fn import_frames(&mut self, frames: &[FrameLayout]) -> Result<(), CameraError> {
-        self.frames = None;
-        self.stream()?;
-        self.frames = Some(Arc::new(FrameBuffers::import(&self.camera, frames)?));
+    fn import_frames(&mut self, stream: usize, frames: &[FrameLayout]) -> Result<(), CameraError> {
+        let (configured, camera) = self.configured(stream)?;
+        configured.frames = None;
+        configured.frames = Some(Arc::new(FrameBuffers::import(&camera, frames)?));
         Ok(())
     }
 
@@ -175,16 +187,25 @@ impl CameraDevice for Device {
         requests: u32,
         frame_duration: Option<u64>,
         events: Arc<dyn CameraEvents>,
-    ) -> Result<Streaming, CameraError> {
-        let configured = self.stream()?;
-        let stream = configured.stream;
-        let compressed = configured.format == PixelFormat::new(b"MJPG");
-        let Some(frames) = &self.frames else {
+    ) -> Result<Box<dyn RequestQueue>, CameraError> {
+        let with_frames = |configured: &Configured| {
+            Some(RequestStream {
+                raw: configured.stream.raw,
+                buffers: configured.frames.clone()?,
+            })
+        };
+        let streams: Option<Vec<RequestStream>> = self.configured.iter().map(with_frames).collect();
+        let Some(streams) = streams.filter(|streams| !streams.is_empty()) else {
             return Err(self.failed("starting without frames", libc::EACCES));
         };
-        let mut requests = Requests::new(&self.camera, stream, frames, requests)?;
+        let mut requests = Requests::new(&self.camera, streams, requests)?;
         let run = self.camera.start(frame_duration, || {
-            Signals::connect(&self.camera, stream, compressed, events)
+            let streams = self
+                .configured
+                .iter()
+                .map(|configured| configured.stream)
+                .collect();
+            Signals::connect(&self.camera, streams, events)
         })?;
         requests.belong_to(run);
         Ok(Box::new(requests))

@@ -4,7 +4,7 @@ use super::{
     camera::{Acquired, Run},
     frame_buffer::FrameBuffers,
 };
-use crate::camera::{CameraError, FrameId, RequestId, RequestQueue};
+use crate::camera::{CameraError, FrameSet, MAX_STREAMS, RequestId, RequestQueue};
 use crate::sync::Arc;
 use libcamera_sys as sys;
 use std::{io, ptr::NonNull};
@@ -21,11 +21,17 @@ impl Drop for Request {
     }
 }
 
+/// A stream that requests may carry.
+#[derive(Clone)]
+pub struct RequestStream {
+    pub raw: *mut sys::libcamera_stream_t,
+    pub buffers: Arc<FrameBuffers>,
+}
+
 /// Requests, their frame buffers and their camera, to be dropped in that order.
 pub struct Requests {
     requests: Vec<Request>,
-    stream: *mut sys::libcamera_stream_t,
-    buffers: Arc<FrameBuffers>,
+    streams: Vec<RequestStream>,
     camera: Arc<Acquired>,
     /// The run that may have them.
     run: Option<Run>,
@@ -37,14 +43,12 @@ unsafe impl Send for Requests {}
 impl Requests {
     pub(super) fn new(
         camera: &Arc<Acquired>,
-        stream: *mut sys::libcamera_stream_t,
-        buffers: &Arc<FrameBuffers>,
+        streams: Vec<RequestStream>,
         count: u32,
     ) -> Result<Self, CameraError> {
         let mut set = Self {
             requests: Vec::new(),
-            stream,
-            buffers: buffers.clone(),
+            streams,
             camera: camera.clone(),
             run: None,
         };
@@ -70,37 +74,48 @@ impl RequestQueue for Requests {
     fn queue(
         &mut self,
         request: RequestId,
-        frame: FrameId,
-        same_frame: bool,
+        frames: &FrameSet,
+        same_frames: bool,
     ) -> Result<(), CameraError> {
         use sys::libcamera_request_reuse_flag as reuse;
-        let invalid = || {
+        let unknown = || {
             self.camera
                 .check("queue an unknown request or frame", -libc::EINVAL)
         };
-        let Some(buffer) = self.buffers.get(frame) else {
-            return invalid();
-        };
+        let mut buffers = [None; MAX_STREAMS];
+        for (index, frame) in frames.iter().enumerate() {
+            let Some(frame) = frame else { continue };
+            let found = self
+                .streams
+                .get(index)
+                .and_then(|stream| Some((stream.raw, stream.buffers.get(*frame)?)));
+            match (buffers.get_mut(index), found) {
+                (Some(buffer), Some(found)) => *buffer = Some(found),
+                _ => return unknown(),
+            }
+        }
         let Some(request) = self.requests.get_mut(request.0 as usize) else {
-            return invalid();
+            return unknown();
         };
         let raw = request.raw.as_ptr();
-        // SAFETY: the request rests with us (its owner's driver says so); buffer, stream and camera live.
+        // SAFETY: the request rests with us (its owner's driver says so); buffers, streams and camera live.
         unsafe {
             if request.used {
                 // Keeping the buffers leaves the request's buffer map alone, which some pipeline handlers still walk after the completion.
                 sys::libcamera_request_reuse(
                     raw,
-                    if same_frame {
+                    if same_frames {
                         reuse::LIBCAMERA_REQUEST_REUSE_FLAG_REUSE_BUFFERS
                     } else {
                         reuse::LIBCAMERA_REQUEST_REUSE_FLAG_DEFAULT
                     },
                 );
             }
-            if !(request.used && same_frame) {
-                let result = sys::libcamera_request_add_buffer(raw, self.stream, buffer);
-                self.camera.check("give a request its frame", result)?;
+            if !(request.used && same_frames) {
+                for (stream, buffer) in buffers.into_iter().flatten() {
+                    let result = sys::libcamera_request_add_buffer(raw, stream, buffer);
+                    self.camera.check("give a request its frame", result)?;
+                }
             }
             request.used = true;
             let result = sys::libcamera_camera_queue_request(self.camera.raw(), raw);

@@ -1,7 +1,10 @@
 //! The camera's signals, connected while it streams.
 
 use super::{camera::Acquired, controls};
-use crate::camera::{CameraEvents, Completion, CompletionStatus, FrameId, FrameStatus, RequestId};
+use crate::camera::{
+    CameraEvents, CompletedFrame, Completion, CompletionStatus, FrameId, FrameStatus, MAX_STREAMS,
+    RequestId,
+};
 use crate::sync::Arc;
 use libcamera_sys as sys;
 use std::{
@@ -13,9 +16,15 @@ use std::{
 /// What the callbacks need. It owns no handle of this layer: dropping one in libcamera's thread could wait for that very thread.
 struct Receiver {
     events: Arc<dyn CameraEvents>,
-    stream: *mut sys::libcamera_stream_t,
+    streams: Vec<Stream>,
+}
+
+/// A configured stream. It belongs to the camera.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    pub raw: *mut sys::libcamera_stream_t,
     /// Whether frames differ in size, so that the bytes used are worth asking for (libcamera's C API allocates for the answer).
-    compressed: bool,
+    pub compressed: bool,
 }
 
 /// Both signals, connected. To be dropped after `stop()`: until then callbacks may run.
@@ -33,15 +42,10 @@ unsafe impl Send for Signals {}
 impl Signals {
     pub(super) fn connect(
         camera: &Acquired,
-        stream: *mut sys::libcamera_stream_t,
-        compressed: bool,
+        streams: Vec<Stream>,
         events: Arc<dyn CameraEvents>,
     ) -> Self {
-        let receiver = Box::new(Receiver {
-            events,
-            stream,
-            compressed,
-        });
+        let receiver = Box::new(Receiver { events, streams });
         let receiver = NonNull::from(Box::leak(receiver));
         let data = receiver.as_ptr().cast::<c_void>();
         let camera = camera.raw();
@@ -95,49 +99,65 @@ unsafe extern "C" fn completed(data: *mut c_void, request: *mut sys::libcamera_r
     guarded(receiver, || {
         // SAFETY: as above.
         let completion = unsafe { completion(receiver, request) };
-        if let Some(completion) = completion {
-            receiver.events.completed(completion);
-        }
+        receiver.events.completed(completion);
     });
 }
 
 /// # Safety
 /// `request` has completed and was not queued again.
-unsafe fn completion(
-    receiver: &Receiver,
-    request: *mut sys::libcamera_request_t,
-) -> Option<Completion> {
-    use sys::{libcamera_frame_metadata_status as frame, libcamera_request_status as status};
-    // SAFETY: as promised; the buffer and its metadata live as long as the request holds the buffer.
+unsafe fn completion(receiver: &Receiver, request: *mut sys::libcamera_request_t) -> Completion {
+    use sys::libcamera_request_status as status;
+    let mut frames = [None; MAX_STREAMS];
+    let mut timestamp = None;
+    // SAFETY: as promised; buffers and their metadata live as long as the request holds them.
     unsafe {
-        let buffer = sys::libcamera_request_find_buffer(request, receiver.stream);
-        if buffer.is_null() {
-            return None;
+        for (frame, stream) in frames.iter_mut().zip(&receiver.streams) {
+            let buffer = sys::libcamera_request_find_buffer(request, stream.raw);
+            if !buffer.is_null() {
+                let metadata = sys::libcamera_framebuffer_metadata(buffer);
+                *frame = Some(completed_frame(buffer, metadata, stream.compressed));
+                timestamp = timestamp.or(Some(sys::libcamera_frame_metadata_timestamp(metadata)));
+            }
         }
-        let metadata = sys::libcamera_framebuffer_metadata(buffer);
-        let sensor_timestamp = controls::integer(
+        let sensor = controls::integer(
             sys::libcamera_request_metadata(request),
             sys::SENSOR_TIMESTAMP,
-        )
-        .and_then(|timestamp| u64::try_from(timestamp).ok())
-        .or_else(|| Some(sys::libcamera_frame_metadata_timestamp(metadata)))
-        .filter(|timestamp| *timestamp > 0);
-        Some(Completion {
+        );
+        Completion {
             request: RequestId(sys::libcamera_request_cookie(request) as u32),
             status: match sys::libcamera_request_status(request) {
                 status::LIBCAMERA_REQUEST_STATUS_COMPLETE => CompletionStatus::Complete,
                 _ => CompletionStatus::Cancelled,
             },
+            sensor_timestamp: sensor
+                .and_then(|sensor| u64::try_from(sensor).ok())
+                .or(timestamp)
+                .filter(|timestamp| *timestamp > 0),
+            frames,
+        }
+    }
+}
+
+/// # Safety
+/// `buffer` and its `metadata` live.
+unsafe fn completed_frame(
+    buffer: *mut sys::libcamera_framebuffer_t,
+    metadata: *const sys::libcamera_frame_metadata_t,
+    compressed: bool,
+) -> CompletedFrame {
+    use sys::libcamera_frame_metadata_status as status;
+    // SAFETY: as promised.
+    unsafe {
+        CompletedFrame {
             frame: FrameId(sys::libcamera_framebuffer_cookie(buffer) as u32),
-            frame_status: match sys::libcamera_frame_metadata_status(metadata) {
-                frame::LIBCAMERA_FRAME_METADATA_STATUS_ERROR => FrameStatus::Error,
-                frame::LIBCAMERA_FRAME_METADATA_STATUS_CANCELLED => FrameStatus::Cancelled,
+            status: match sys::libcamera_frame_metadata_status(metadata) {
+                status::LIBCAMERA_FRAME_METADATA_STATUS_ERROR => FrameStatus::Error,
+                status::LIBCAMERA_FRAME_METADATA_STATUS_CANCELLED => FrameStatus::Cancelled,
                 _ => FrameStatus::Success,
             },
             sequence: sys::libcamera_frame_metadata_sequence(metadata),
-            sensor_timestamp,
-            bytes_used: receiver.compressed.then(|| bytes_used(metadata)).flatten(),
-        })
+            bytes_used: compressed.then(|| bytes_used(metadata)).flatten(),
+        }
     }
 }
 

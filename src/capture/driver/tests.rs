@@ -1,44 +1,66 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::capture::stream::Captured;
 
 const TIMING: Timing = Timing {
     pipeline: None,
     age: 0,
 };
+const FREE: Policy = Policy {
+    paced: false,
+    all_streams: false,
+};
 
-fn completion(request: RequestId, frame: FrameId, sequence: u32) -> Completion {
+fn one_stream(frames: u32) -> Driver {
+    Driver::new(&[frames], FREE)
+}
+
+fn set(frames: &[Option<u32>]) -> FrameSet {
+    let mut set = FrameSet::default();
+    for (slot, frame) in set.iter_mut().zip(frames) {
+        *slot = frame.map(FrameId);
+    }
+    set
+}
+
+fn completion(request: RequestId, frames: FrameSet, sequence: u32) -> Completion {
+    let status = FrameStatus::Success;
     Completion {
         request,
         status: CompletionStatus::Complete,
-        frame,
-        frame_status: FrameStatus::Success,
-        sequence,
         sensor_timestamp: None,
-        bytes_used: None,
+        frames: frames.map(|frame| {
+            Some(CompletedFrame {
+                frame: frame?,
+                status,
+                sequence,
+                bytes_used: None,
+            })
+        }),
     }
 }
 
-fn cancelled(request: RequestId, frame: FrameId) -> Completion {
+fn cancelled(request: RequestId, frames: FrameSet) -> Completion {
     Completion {
         status: CompletionStatus::Cancelled,
-        ..completion(request, frame, 0)
+        ..completion(request, frames, 0)
     }
 }
 
-fn queued(driver: &mut Driver) -> (RequestId, FrameId, bool) {
+fn queued(driver: &mut Driver) -> (RequestId, FrameSet, bool) {
     match driver.poll_action() {
         Some(Action::Queue {
             request,
-            frame,
-            same_frame,
-        }) => (request, frame, same_frame),
+            frames,
+            same_frames,
+        }) => (request, frames, same_frames),
         other => panic!("{other:?}"),
     }
 }
 
-fn delivered(driver: &mut Driver) -> Captured {
-    match driver.poll_delivery() {
+fn delivered(driver: &mut Driver, stream: usize) -> Captured {
+    match driver.poll_delivery(stream) {
         Some(Delivery::Frame(captured)) => captured,
         other => panic!("{other:?}"),
     }
@@ -46,92 +68,192 @@ fn delivered(driver: &mut Driver) -> Captured {
 
 #[test]
 fn every_free_frame_goes_to_the_camera() {
-    let mut driver = Driver::new(3, false);
-    let frames: Vec<FrameId> = (0..3).map(|_| queued(&mut driver).1).collect();
-    assert_eq!(frames, [FrameId(0), FrameId(1), FrameId(2)]);
+    let mut driver = one_stream(3);
+    let frames: Vec<FrameSet> = (0..3).map(|_| queued(&mut driver).1).collect();
+    assert_eq!(frames, [set(&[Some(0)]), set(&[Some(1)]), set(&[Some(2)])]);
     assert!(!driver.has_work());
     assert!(driver.poll_action().is_none());
 }
 
 #[test]
 fn one_frame_goes_round_in_the_same_request() {
-    let mut driver = Driver::new(1, false);
-    let (request, frame, same_frame) = queued(&mut driver);
-    assert!(!same_frame);
+    let mut driver = one_stream(1);
+    let (request, frames, same_frames) = queued(&mut driver);
+    assert!(!same_frames);
     for sequence in 0..1000 {
-        driver.handle_completed(&completion(request, frame, sequence), TIMING);
+        driver.handle_completed(&completion(request, frames, sequence), TIMING);
         assert!(!driver.has_work(), "the frame is in the outbox");
-        assert_eq!(delivered(&mut driver).sequence, sequence);
+        assert_eq!(delivered(&mut driver, 0).sequence, sequence);
         assert!(!driver.has_work(), "the frame is downstream");
-        driver.handle_returned(frame);
+        driver.handle_returned(0, FrameId(0));
         assert!(driver.has_work());
-        assert_eq!(queued(&mut driver), (request, frame, true));
+        assert_eq!(queued(&mut driver), (request, frames, true));
     }
-    assert_eq!(driver.counters().delivered, 1000);
+    assert_eq!(driver.counters(0).delivered, 1000);
 }
 
 #[test]
-fn a_request_gets_another_frame_only_after_a_later_request_has_completed() {
-    // Frame 0 is kept downstream, so that only requests that carry other frames rest.
-    let mut driver = Driver::new(2, false);
-    let first = queued(&mut driver);
-    let second = queued(&mut driver);
-    driver.handle_completed(&completion(first.0, first.1, 0), TIMING);
-    let _kept = delivered(&mut driver);
-    driver.handle_completed(&completion(second.0, second.1, 1), TIMING);
-    delivered(&mut driver);
-    driver.handle_returned(second.1);
-    // The frame's own request rests with it: that one is taken, though the first request has rested longer.
+fn a_frames_own_request_is_taken_before_one_that_has_rested_longer() {
+    let mut driver = one_stream(2);
+    let (first, second) = (queued(&mut driver), queued(&mut driver));
+    for (sequence, queued) in [first, second].into_iter().enumerate() {
+        driver.handle_completed(&completion(queued.0, queued.1, sequence as u32), TIMING);
+        delivered(&mut driver, 0);
+    }
+    driver.handle_returned(0, FrameId(1));
     assert_eq!(queued(&mut driver), (second.0, second.1, true));
 }
 
 #[test]
+fn a_request_takes_other_frames_only_after_a_later_one_has_completed() {
+    let mut driver = Driver::new(&[2, 2], FREE);
+    let (first, frames, _) = queued(&mut driver);
+    driver.handle_completed(&completion(first, frames, 0), TIMING);
+    // The first stream's frame is back, the second's is kept: frame 0 now goes with frame 1, in another request than its last.
+    delivered(&mut driver, 0);
+    driver.handle_returned(0, FrameId(0));
+    let (second, frames, same_frames) = queued(&mut driver);
+    assert_eq!((frames, same_frames), (set(&[Some(1), Some(1)]), false));
+    assert_ne!(second, first);
+    driver.handle_completed(&completion(second, frames, 1), TIMING);
+    let (third, frames, same_frames) = queued(&mut driver);
+    assert_eq!((frames, same_frames), (set(&[Some(0), None]), false));
+    assert_eq!(third, first, "it has rested: a later one has completed");
+}
+
+#[test]
+fn streams_go_together_as_long_as_the_camera_has_enough() {
+    let mut driver = Driver::new(&[4, 4], FREE);
+    assert_eq!(driver.min_queued(), 2);
+    let requests: Vec<_> = (0..4).map(|_| queued(&mut driver)).collect();
+    for (sequence, (request, frames, _)) in requests.iter().take(2).enumerate() {
+        driver.handle_completed(&completion(*request, *frames, sequence as u32), TIMING);
+        delivered(&mut driver, 0);
+        driver.handle_returned(0, FrameId(sequence as u32));
+    }
+    assert!(
+        !driver.has_work(),
+        "two requests are with the camera: the first stream waits for the second"
+    );
+    delivered(&mut driver, 1);
+    driver.handle_returned(1, FrameId(0));
+    assert_eq!(queued(&mut driver).1, set(&[Some(0), Some(0)]));
+}
+
+#[test]
+fn a_starved_stream_is_left_out_before_the_camera_runs_dry() {
+    let mut driver = Driver::new(&[4, 4], FREE);
+    let mut with_camera: Vec<_> = (0..4).map(|_| queued(&mut driver)).collect();
+    // Nobody takes the second stream's frames; the first one's come back at once.
+    for sequence in 0..100 {
+        let (request, frames, _) = with_camera.remove(0);
+        driver.handle_completed(&completion(request, frames, sequence), TIMING);
+        let captured = delivered(&mut driver, 0);
+        driver.handle_returned(0, captured.frame);
+        while driver.has_work() {
+            with_camera.push(queued(&mut driver));
+        }
+        assert!(with_camera.len() >= 2);
+        assert!(driver.is_consistent());
+    }
+    assert_eq!(driver.counters(0).delivered, 100);
+    assert!(driver.counters(1).left_out > 90);
+}
+
+#[test]
+fn all_streams_or_none_when_that_is_asked_for() {
+    let mut driver = Driver::new(
+        &[1, 1],
+        Policy {
+            all_streams: true,
+            ..FREE
+        },
+    );
+    let (request, frames, _) = queued(&mut driver);
+    driver.handle_completed(&completion(request, frames, 0), TIMING);
+    delivered(&mut driver, 0);
+    driver.handle_returned(0, FrameId(0));
+    assert!(!driver.has_work());
+    delivered(&mut driver, 1);
+    driver.handle_returned(1, FrameId(0));
+    assert_eq!(queued(&mut driver), (request, frames, true));
+}
+
+#[test]
 fn cancelled_frames_come_back_and_nobody_sees_them() {
-    let mut driver = Driver::new(2, false);
-    let (request, frame, _) = queued(&mut driver);
-    driver.handle_completed(&cancelled(request, frame), TIMING);
-    assert!(!driver.has_delivery());
-    assert_eq!(driver.counters().cancelled, 1);
-    assert_eq!(queued(&mut driver).1, FrameId(1));
-    assert_eq!(queued(&mut driver), (request, frame, true));
+    let mut driver = one_stream(2);
+    let (request, frames, _) = queued(&mut driver);
+    driver.handle_completed(&cancelled(request, frames), TIMING);
+    assert!(!driver.has_delivery(0));
+    assert_eq!(driver.counters(0).cancelled, 1);
+    assert_eq!(queued(&mut driver).1, set(&[Some(1)]));
+    assert_eq!(queued(&mut driver), (request, frames, true));
+}
+
+#[test]
+fn a_frame_that_a_completion_does_not_name_comes_back() {
+    let mut driver = Driver::new(&[1, 1], FREE);
+    let (request, frames, _) = queued(&mut driver);
+    let mut partial = completion(request, frames, 0);
+    partial.frames[1] = None;
+    driver.handle_completed(&partial, TIMING);
+    assert!(driver.has_delivery(0) && !driver.has_delivery(1));
+    assert_eq!(driver.counters(1).cancelled, 1);
+    assert!(driver.is_consistent());
 }
 
 #[test]
 fn a_completion_that_the_camera_made_up_changes_nothing() {
-    let mut driver = Driver::new(1, false);
-    let (request, frame, _) = queued(&mut driver);
-    driver.handle_completed(&completion(RequestId(7), frame, 0), TIMING);
-    driver.handle_completed(&completion(request, FrameId(9), 0), TIMING);
-    assert!(!driver.has_delivery());
-    driver.handle_completed(&completion(request, frame, 0), TIMING);
-    driver.handle_completed(&completion(request, frame, 0), TIMING);
-    delivered(&mut driver);
+    let mut driver = one_stream(1);
+    let (request, frames, _) = queued(&mut driver);
+    driver.handle_completed(&completion(RequestId(7), frames, 0), TIMING);
+    assert!(!driver.has_delivery(0));
+    driver.handle_completed(&completion(request, frames, 0), TIMING);
+    driver.handle_completed(&completion(request, frames, 0), TIMING);
+    delivered(&mut driver, 0);
     assert!(
-        !driver.has_delivery(),
+        !driver.has_delivery(0),
         "a second completion delivers nothing"
     );
-    driver.handle_returned(FrameId(9));
-    driver.handle_returned(frame);
-    driver.handle_returned(frame);
+    driver.handle_returned(0, FrameId(9));
+    driver.handle_returned(9, FrameId(0));
+    driver.handle_returned(0, FrameId(0));
+    driver.handle_returned(0, FrameId(0));
     queued(&mut driver);
     assert!(!driver.has_work(), "a second return frees nothing");
+    assert!(driver.is_consistent());
+}
+
+#[test]
+fn a_completion_with_another_frame_than_was_queued_is_a_cancelled_one() {
+    let mut driver = one_stream(2);
+    let (request, _, _) = queued(&mut driver);
+    driver.handle_completed(&completion(request, set(&[Some(1)]), 0), TIMING);
+    assert!(!driver.has_delivery(0));
+    assert!(driver.is_consistent());
 }
 
 #[test]
 fn gaps_in_the_sequence_are_counted_and_a_camera_that_does_not_count_has_none() {
-    let mut driver = Driver::new(1, false);
+    let mut driver = one_stream(1);
     for sequence in [5, 6, 9, 9, 0] {
-        let (request, frame, _) = queued(&mut driver);
-        driver.handle_completed(&completion(request, frame, sequence), TIMING);
-        delivered(&mut driver);
-        driver.handle_returned(frame);
+        let (request, frames, _) = queued(&mut driver);
+        driver.handle_completed(&completion(request, frames, sequence), TIMING);
+        delivered(&mut driver, 0);
+        driver.handle_returned(0, FrameId(0));
     }
-    assert_eq!(driver.counters().missed, 2);
+    assert_eq!(driver.counters(0).missed, 2);
 }
 
 #[test]
 fn paced_requests_wait_for_a_tick_each_and_ticks_do_not_pile_up() {
-    let mut driver = Driver::new(3, true);
+    let mut driver = Driver::new(
+        &[3],
+        Policy {
+            paced: true,
+            ..FREE
+        },
+    );
     queued(&mut driver);
     assert!(!driver.has_work());
     driver.handle_tick();
@@ -145,48 +267,49 @@ fn paced_requests_wait_for_a_tick_each_and_ticks_do_not_pile_up() {
 
 #[test]
 fn the_end_comes_behind_the_frames_once_and_stays() {
-    let mut driver = Driver::new(2, false);
-    let (request, frame, _) = queued(&mut driver);
+    let mut driver = one_stream(2);
+    let (request, frames, _) = queued(&mut driver);
     let late = queued(&mut driver);
-    driver.handle_completed(&completion(request, frame, 0), TIMING);
+    driver.handle_completed(&completion(request, frames, 0), TIMING);
     driver.handle_eos();
     driver.handle_eos();
     driver.handle_completed(&completion(late.0, late.1, 1), TIMING);
-    delivered(&mut driver);
-    assert_eq!(driver.poll_delivery(), Some(Delivery::Eos));
-    assert_eq!(driver.poll_delivery(), Some(Delivery::Eos));
-    driver.handle_returned(frame);
+    delivered(&mut driver, 0);
+    assert_eq!(driver.poll_delivery(0), Some(Delivery::Eos));
+    assert_eq!(driver.poll_delivery(0), Some(Delivery::Eos));
+    driver.handle_returned(0, FrameId(0));
     assert!(!driver.has_work(), "nothing is queued after the end");
 }
 
 #[test]
-fn a_failure_is_reported_once_and_ends_the_outbox() {
-    let mut driver = Driver::new(2, false);
-    let (request, frame, _) = queued(&mut driver);
+fn a_failure_is_reported_once_and_ends_every_outbox() {
+    let mut driver = Driver::new(&[2, 2], FREE);
+    let (request, _, _) = queued(&mut driver);
     let gone = || CameraError::Gone {
         camera: "a".to_owned(),
     };
-    driver.handle_queue_failed(request, frame, gone());
+    driver.handle_queue_failed(request, gone());
     driver.handle_failure(gone());
-    assert!(matches!(
-        driver.poll_action(),
-        Some(Action::Report(CameraError::Gone { .. }))
-    ));
+    assert!(
+        matches!(driver.poll_action(), Some(Action::Report(error)) if matches!(*error, CameraError::Gone { .. }))
+    );
     assert!(driver.poll_action().is_none());
     assert!(!driver.has_work());
-    assert_eq!(driver.poll_delivery(), Some(Delivery::Eos));
+    assert_eq!(driver.poll_delivery(0), Some(Delivery::Eos));
+    assert_eq!(driver.poll_delivery(1), Some(Delivery::Eos));
+    assert!(driver.is_consistent());
 }
 
 #[test]
 fn what_waits_can_be_discarded_but_not_the_end() {
-    let mut driver = Driver::new(2, false);
-    let (request, frame, _) = queued(&mut driver);
-    driver.handle_completed(&completion(request, frame, 0), TIMING);
+    let mut driver = one_stream(2);
+    let (request, frames, _) = queued(&mut driver);
+    driver.handle_completed(&completion(request, frames, 0), TIMING);
     driver.handle_discard();
-    assert!(!driver.has_delivery());
-    assert_eq!(queued(&mut driver).1, FrameId(1));
-    assert_eq!(queued(&mut driver).1, frame);
+    assert!(!driver.has_delivery(0));
+    assert_eq!(queued(&mut driver).1, set(&[Some(1)]));
+    assert_eq!(queued(&mut driver).1, frames);
     driver.handle_eos();
     driver.handle_discard();
-    assert_eq!(driver.poll_delivery(), Some(Delivery::Eos));
+    assert_eq!(driver.poll_delivery(0), Some(Delivery::Eos));
 }

@@ -1,0 +1,274 @@
+//! A simulated camera behind the traits of every backend.
+
+use super::{
+    Camera,
+    picture::Canvas,
+    sensor::{Sensor, Shared, Stream},
+};
+use crate::camera::{
+    CameraDevice, CameraError, CameraEvents, FrameLayout, FrameSet, PixelFormat, RequestId,
+    RequestQueue, Size, StreamConfig, StreamFormat, StreamOffer, StreamRole,
+};
+use crate::sync::Arc;
+use std::io;
+
+const SIZES: [Size; 3] = [Size::new(64, 64), Size::new(320, 240), Size::new(640, 480)];
+const NV12: PixelFormat = PixelFormat::new(b"NV12");
+
+#[derive(Debug)]
+pub struct Device {
+    camera: Arc<Camera>,
+    configured: Vec<Configured>,
+    sensor: Option<Sensor>,
+}
+
+#[derive(Debug)]
+struct Configured {
+    config: StreamConfig,
+    frames: Option<Arc<Vec<Canvas>>>,
+}
+
+impl Device {
+    pub fn new(camera: Arc<Camera>) -> Self {
+        Self {
+            camera,
+            configured: Vec::new(),
+            sensor: None,
+        }
+    }
+
+    fn adjusted(&self, wanted: &StreamConfig) -> StreamConfig {
+        let distance = |size: &&Size| {
+            size.width.abs_diff(wanted.size.width) + size.height.abs_diff(wanted.size.height)
+        };
+        let size = SIZES
+            .iter()
+            .min_by_key(distance)
+            .copied()
+            .unwrap_or(wanted.size);
+        let stride = size.width + self.camera.spec.padding;
+        StreamConfig {
+            format: NV12,
+            size,
+            stride,
+            frame_size: stride * size.height * 3 / 2,
+            buffer_count: self.camera.spec.frames,
+            color_space: None,
+        }
+    }
+
+    fn failed(&self, call: &'static str, errno: i32) -> CameraError {
+        let reason = io::Error::from_raw_os_error(errno);
+        CameraError::Call {
+            camera: self.camera.spec.id.clone(),
+            call,
+            reason,
+        }
+    }
+
+    fn check_roles(&self, roles: &[StreamRole]) -> Result<(), CameraError> {
+        let possible = roles.len() <= self.camera.spec.streams && !roles.contains(&StreamRole::Raw);
+        if possible && !roles.is_empty() {
+            return Ok(());
+        }
+        let roles: Vec<String> = roles.iter().map(StreamRole::to_string).collect();
+        Err(CameraError::NoStream {
+            camera: self.camera.spec.id.clone(),
+            role: roles.join(" and "),
+        })
+    }
+}
+
+impl CameraDevice for Device {
+    fn id(&self) -> &str {
+        &self.camera.spec.id
+    }
+
+    fn offer(&self, roles: &[StreamRole]) -> Result<Vec<StreamOffer>, CameraError> {
+        self.check_roles(roles)?;
+        let largest = StreamConfig {
+            format: NV12,
+            size: Size::new(u32::MAX / 4, u32::MAX / 4),
+            stride: 0,
+            frame_size: 0,
+            buffer_count: 0,
+            color_space: None,
+        };
+        let offer = StreamOffer {
+            default: self.adjusted(&largest),
+            formats: vec![StreamFormat {
+                format: NV12,
+                sizes: SIZES.to_vec(),
+                range: None,
+            }],
+        };
+        Ok(vec![offer; roles.len()])
+    }
+
+    fn frame_durations(&self) -> Option<(u64, u64)> {
+        let interval = self.camera.spec.interval.as_micros() as u64;
+        (interval > 0).then_some((interval, interval))
+    }
+
+    fn validate(
+        &self,
+        roles: &[StreamRole],
+        wanted: &[StreamConfig],
+    ) -> Result<Vec<StreamConfig>, CameraError> {
+        self.check_roles(roles)?;
+        Ok(wanted.iter().map(|wanted| self.adjusted(wanted)).collect())
+    }
+
+    fn configure(
+        &mut self,
+        roles: &[StreamRole],
+        wanted: &[StreamConfig],
+    ) -> Result<Vec<StreamConfig>, CameraError> {
+        self.stop();
+        self.configured.clear();
+        let agreed = self.validate(roles, wanted)?;
+        let configured = |config: &StreamConfig| Configured {
+            config: config.clone(),
+            frames: None,
+        };
+        self.configured = agreed.iter().map(configured).collect();
+        Ok(agreed)
+    }
+
+    /// As a camera on a machine without memory for it.
+    fn export_frames(&mut self, stream: usize) -> Result<Vec<FrameLayout>, CameraError> {
+        if stream >= self.configured.len() {
+            return Err(self.failed("using a stream before configuring it", libc::EACCES));
+        }
+        let reason = io::Error::from_raw_os_error(libc::ENOBUFS).to_string();
+        Err(CameraError::Allocation {
+            camera: self.id().to_owned(),
+            reason,
+        })
+    }
+
+    fn import_frames(&mut self, stream: usize, frames: &[FrameLayout]) -> Result<(), CameraError> {
+        let unconfigured = self.failed("using a stream before configuring it", libc::EACCES);
+        let camera = self.id().to_owned();
+        let configured = self.configured.get_mut(stream).ok_or(unconfigured)?;
+        configured.frames = None;
+        if frames.iter().any(|frame| frame.planes.is_empty()) {
+            let reason = io::Error::from_raw_os_error(libc::EBADF).to_string();
+            return Err(CameraError::Allocation { camera, reason });
+        }
+        let frames: io::Result<Vec<Canvas>> = frames.iter().map(Canvas::new).collect();
+        let frames = frames.map_err(|reason| CameraError::Call {
+            camera,
+            call: "import a frame",
+            reason,
+        })?;
+        configured.frames = Some(Arc::new(frames));
+        Ok(())
+    }
+
+    fn start(
+        &mut self,
+        requests: u32,
+        _frame_duration: Option<u64>,
+        events: Arc<dyn CameraEvents>,
+    ) -> Result<Box<dyn RequestQueue>, CameraError> {
+        if self.sensor.is_some() {
+            return Err(self.failed("start a camera that runs", libc::EBUSY));
+        }
+        if self.camera.script.is_gone() {
+            return Err(CameraError::Gone {
+                camera: self.id().to_owned(),
+            });
+        }
+        if self.camera.script.refuses_start() {
+            return Err(self.failed("start", libc::EIO));
+        }
+        let stream = |configured: &Configured| {
+            Some(Stream {
+                config: configured.config.clone(),
+                frames: configured.frames.clone()?,
+            })
+        };
+        let streams: Option<Vec<Stream>> = self.configured.iter().map(stream).collect();
+        let Some(streams) = streams.filter(|streams| !streams.is_empty()) else {
+            return Err(self.failed("starting without frames", libc::EACCES));
+        };
+        let frames = streams
+            .iter()
+            .map(|stream| stream.frames.len() as u32)
+            .collect();
+        let interval = self.camera.spec.interval;
+        let sensor = Sensor::start(self.camera.script.clone(), interval, streams, events).map_err(
+            |reason| CameraError::Call {
+                camera: self.id().to_owned(),
+                call: "start",
+                reason,
+            },
+        )?;
+        let queue = Queue {
+            camera: self.camera.clone(),
+            shared: sensor.shared.clone(),
+            requests,
+            frames,
+        };
+        self.sensor = Some(sensor);
+        Ok(Box::new(queue))
+    }
+
+    fn stop(&mut self) {
+        self.sensor = None;
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        self.stop();
+        *self.camera.taken.lock() = false;
+    }
+}
+
+struct Queue {
+    camera: Arc<Camera>,
+    shared: Arc<Shared>,
+    requests: u32,
+    /// How many each stream has.
+    frames: Vec<u32>,
+}
+
+impl RequestQueue for Queue {
+    fn queue(
+        &mut self,
+        request: RequestId,
+        frames: &FrameSet,
+        _same_frames: bool,
+    ) -> Result<(), CameraError> {
+        let failed = |call, errno| {
+            let reason = io::Error::from_raw_os_error(errno);
+            Err(CameraError::Call {
+                camera: self.camera.spec.id.clone(),
+                call,
+                reason,
+            })
+        };
+        let counts = self.frames.iter().copied().chain(std::iter::repeat(0));
+        let known = |(frame, count): (&Option<_>, u32)| {
+            frame.is_none_or(|frame: crate::camera::FrameId| frame.0 < count)
+        };
+        if request.0 >= self.requests || !frames.iter().zip(counts).all(known) {
+            return failed("queue an unknown request or frame", libc::EINVAL);
+        }
+        if self.camera.script.refuses_queue() {
+            return failed("queue a request", libc::EIO);
+        }
+        if self.camera.script.is_gone() {
+            return Err(CameraError::Gone {
+                camera: self.camera.spec.id.clone(),
+            });
+        }
+        if self.shared.queue(request, *frames) {
+            Ok(())
+        } else {
+            failed("queue a request", libc::EACCES)
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What a simulated camera is told to do wrong.
+
+use crate::sync::Mutex;
+use std::collections::VecDeque;
+
+/// Something that happens to the next frame that the camera would deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The frame's content is damaged.
+    Damaged,
+    /// The request comes back cancelled.
+    Cancelled,
+    /// The completion does not name this stream.
+    WithoutStream(usize),
+    /// The request behind it completes first.
+    Overtaken,
+    /// The sensor's count goes on by so many more.
+    Gap(u32),
+    /// The completion of a request that the camera never had comes first.
+    MadeUp,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    faults: VecDeque<Fault>,
+    stalled: bool,
+    gone: bool,
+    refuse_queue: bool,
+    refuse_start: bool,
+}
+
+/// Shared by a test and its camera.
+#[derive(Debug, Default)]
+pub struct Script(Mutex<State>);
+
+impl Script {
+    /// For the next frame that has no fault yet.
+    pub fn fault(&self, fault: Fault) {
+        self.0.lock().faults.push_back(fault);
+    }
+
+    /// While stalled, the camera keeps its requests and completes none. A stop gives them back all the same.
+    pub fn stall(&self, stalled: bool) {
+        self.0.lock().stalled = stalled;
+    }
+
+    /// The camera vanishes: it says so, and gives back nothing of what it has.
+    pub fn vanish(&self) {
+        self.0.lock().gone = true;
+    }
+
+    pub fn refuse_next_queue(&self) {
+        self.0.lock().refuse_queue = true;
+    }
+
+    pub fn refuse_next_start(&self) {
+        self.0.lock().refuse_start = true;
+    }
+
+    pub(super) fn next_fault(&self) -> Option<Fault> {
+        self.0.lock().faults.pop_front()
+    }
+
+    pub(super) fn is_stalled(&self) -> bool {
+        self.0.lock().stalled
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.0.lock().gone
+    }
+
+    pub(super) fn refuses_queue(&self) -> bool {
+        std::mem::take(&mut self.0.lock().refuse_queue)
+    }
+
+    pub(super) fn refuses_start(&self) -> bool {
+        std::mem::take(&mut self.0.lock().refuse_start)
+    }
+}

@@ -1,0 +1,213 @@
+//! One stream's frames: where each is, and which wait to be taken.
+//!
+//! A frame goes `Free -> Queued -> Outbox -> Downstream -> Free`, or from any place straight back to `Free`; it is in exactly one.
+
+use super::clock_map::Timing;
+use crate::camera::{CompletedFrame, FrameId, FrameStatus};
+use std::collections::VecDeque;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    Free,
+    Queued,
+    Outbox,
+    Downstream,
+}
+
+/// A frame on its way to the consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Captured {
+    pub frame: FrameId,
+    pub damaged: bool,
+    pub sequence: u32,
+    pub sensor_timestamp: Option<u64>,
+    pub bytes_used: Option<u32>,
+    pub timing: Timing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Delivery {
+    Frame(Captured),
+    /// Nothing follows.
+    Eos,
+}
+
+/// Totals of one stream since the camera's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Counters {
+    pub captured: u64,
+    pub delivered: u64,
+    /// Frames that the sensor counted and nobody saw.
+    pub missed: u64,
+    pub damaged: u64,
+    /// Frames that the camera gave back unfilled.
+    pub cancelled: u64,
+    /// Requests that had to leave this stream out, because it had no free frame.
+    pub left_out: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Stream {
+    places: Vec<Place>,
+    free: VecDeque<FrameId>,
+    outbox: VecDeque<Delivery>,
+    /// The outbox holds its last item, or has handed it out.
+    ended: bool,
+    last_sequence: Option<u32>,
+    pub counters: Counters,
+}
+
+impl Stream {
+    pub fn new(frames: u32) -> Self {
+        Self {
+            places: vec![Place::Free; frames as usize],
+            free: (0..frames).map(FrameId).collect(),
+            outbox: VecDeque::with_capacity(frames as usize + 1),
+            ended: false,
+            last_sequence: None,
+            counters: Counters::default(),
+        }
+    }
+
+    pub fn frame_count(&self) -> usize {
+        self.places.len()
+    }
+
+    /// The frame that goes to the camera next.
+    pub fn next_free(&self) -> Option<FrameId> {
+        self.free.front().copied()
+    }
+
+    pub fn place(&self, frame: FrameId) -> Option<Place> {
+        self.places.get(frame.0 as usize).copied()
+    }
+
+    pub fn has_delivery(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    /// Gives the next free frame to the camera.
+    pub fn queue_next(&mut self) {
+        if let Some(frame) = self.free.pop_front() {
+            self.put(frame, Place::Queued);
+        }
+    }
+
+    /// The camera has filled a frame, or given it back unfilled.
+    pub fn complete(
+        &mut self,
+        completed: &CompletedFrame,
+        sensor_timestamp: Option<u64>,
+        timing: Timing,
+    ) {
+        if completed.status == FrameStatus::Cancelled {
+            return self.cancel(completed.frame);
+        }
+        if self.ended {
+            return self.release(completed.frame);
+        }
+        self.count_captured(completed);
+        self.put(completed.frame, Place::Outbox);
+        self.outbox.push_back(Delivery::Frame(Captured {
+            frame: completed.frame,
+            damaged: completed.status == FrameStatus::Error,
+            sequence: completed.sequence,
+            sensor_timestamp,
+            bytes_used: completed.bytes_used,
+            timing,
+        }));
+    }
+
+    fn count_captured(&mut self, completed: &CompletedFrame) {
+        self.counters.captured += 1;
+        self.counters.damaged += u64::from(completed.status == FrameStatus::Error);
+        if let Some(last) = self.last_sequence.replace(completed.sequence) {
+            let step = completed.sequence.wrapping_sub(last);
+            // A count that stands still or goes back is a camera that does not count.
+            if (2..u32::MAX / 2).contains(&step) {
+                self.counters.missed += u64::from(step - 1);
+            }
+        }
+    }
+
+    /// A frame that was queued comes back unfilled.
+    pub fn cancel(&mut self, frame: FrameId) {
+        self.counters.cancelled += 1;
+        self.release(frame);
+    }
+
+    /// The last memory of a frame was dropped.
+    pub fn give_back(&mut self, frame: FrameId) {
+        if self.place(frame) == Some(Place::Downstream) {
+            self.release(frame);
+        }
+    }
+
+    pub fn next_delivery(&mut self) -> Option<Delivery> {
+        let delivery = self.outbox.pop_front()?;
+        match delivery {
+            Delivery::Frame(captured) => {
+                self.put(captured.frame, Place::Downstream);
+                self.counters.delivered += 1;
+            }
+            // It stays, for whoever asks again.
+            Delivery::Eos => self.outbox.push_front(delivery),
+        }
+        Some(delivery)
+    }
+
+    /// Ends the outbox behind the frames that it holds.
+    pub fn end(&mut self) {
+        if !self.ended {
+            self.ended = true;
+            self.outbox.push_back(Delivery::Eos);
+        }
+    }
+
+    /// Drops the frames that nobody has taken yet. An end stays.
+    pub fn discard(&mut self) {
+        for delivery in std::mem::take(&mut self.outbox) {
+            match delivery {
+                Delivery::Frame(captured) => self.release(captured.frame),
+                Delivery::Eos => self.outbox.push_back(delivery),
+            }
+        }
+    }
+
+    /// Makes a frame free from whatever place it is in.
+    pub fn release(&mut self, frame: FrameId) {
+        self.put(frame, Place::Free);
+        self.free.push_back(frame);
+    }
+
+    fn put(&mut self, frame: FrameId, place: Place) {
+        if let Some(current) = self.places.get_mut(frame.0 as usize) {
+            *current = place;
+        }
+    }
+
+    /// What must hold at any time: each list names the frames that are in its place, each once.
+    pub fn is_consistent(&self) -> bool {
+        let listed = |place, mut frames: Vec<FrameId>| {
+            frames.sort_unstable_by_key(|frame| frame.0);
+            let placed = (0..)
+                .map(FrameId)
+                .zip(&self.places)
+                .filter(|(_, other)| **other == place);
+            frames.iter().copied().eq(placed.map(|(frame, _)| frame))
+        };
+        let waiting = self.outbox.iter().filter_map(|delivery| match delivery {
+            Delivery::Frame(captured) => Some(captured.frame),
+            Delivery::Eos => None,
+        });
+        let ends = self
+            .outbox
+            .iter()
+            .filter(|delivery| **delivery == Delivery::Eos)
+            .count();
+        listed(Place::Free, self.free.iter().copied().collect())
+            && listed(Place::Outbox, waiting.collect())
+            && ends == usize::from(self.ended)
+            && (ends == 0 || self.outbox.back() == Some(&Delivery::Eos))
+    }
+}

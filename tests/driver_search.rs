@@ -1,0 +1,489 @@
+//! The capture driver in every order of events: a breadth-first search over all that can happen to two streams of two frames, and long random
+//! runs of bigger ones. The world beside the driver keeps its own book of where each frame is, and compares.
+#![cfg(not(loom))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use gstlibcamerars::{
+    camera::{
+        CameraError, CompletedFrame, Completion, CompletionStatus, FrameId, FrameSet, FrameStatus,
+        RequestId,
+    },
+    capture::{
+        clock_map::Timing,
+        driver::{Action, Driver, Policy},
+        stream::Delivery,
+    },
+};
+use proptest::prelude::*;
+use std::{
+    collections::{HashSet, VecDeque},
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+const TIMING: Timing = Timing {
+    pipeline: None,
+    age: 0,
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// The capture task does the next thing; the camera takes the request, or refuses it.
+    Act {
+        refused: bool,
+    },
+    /// The n-th request that the camera has, in any order.
+    Complete {
+        nth: usize,
+        how: How,
+    },
+    /// The completion of a request that the camera does not have, and the return of every frame that nobody holds.
+    MadeUp,
+    Take {
+        stream: usize,
+    },
+    /// The n-th frame that the stream's consumer holds.
+    Return {
+        stream: usize,
+        nth: usize,
+    },
+    Tick,
+    Flush,
+    Eos,
+    Gone,
+    Stop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Filled,
+    Damaged,
+    Cancelled,
+    WithoutLastStream,
+}
+
+#[derive(Clone, Debug)]
+struct World {
+    driver: Driver,
+    policy: Policy,
+    frames: Vec<u32>,
+    // The world's own book.
+    camera: Vec<(RequestId, FrameSet)>,
+    outbox: Vec<VecDeque<FrameId>>,
+    downstream: Vec<Vec<FrameId>>,
+    /// What each request carried in its last round.
+    carried: Vec<FrameSet>,
+    last_completed: Option<RequestId>,
+    ticked: bool,
+    ending: bool,
+    ended: Vec<bool>,
+    failures: u32,
+    reports: u32,
+    stopped: bool,
+}
+
+impl World {
+    fn new(frames: &[u32], policy: Policy) -> Self {
+        let streams = frames.len();
+        let driver = Driver::new(frames, policy);
+        Self {
+            carried: vec![FrameSet::default(); driver.request_count() as usize],
+            last_completed: None,
+            driver,
+            policy,
+            frames: frames.to_vec(),
+            camera: Vec::new(),
+            outbox: vec![VecDeque::new(); streams],
+            downstream: vec![Vec::new(); streams],
+            ticked: true,
+            ending: false,
+            ended: vec![false; streams],
+            failures: 0,
+            reports: 0,
+            stopped: false,
+        }
+    }
+
+    fn is_free(&self, stream: usize, frame: FrameId) -> bool {
+        frame.0 < self.frames[stream]
+            && !self.outbox[stream].contains(&frame)
+            && !self.downstream[stream].contains(&frame)
+            && !self
+                .camera
+                .iter()
+                .any(|(_, frames)| frames[stream] == Some(frame))
+    }
+
+    /// Whether a request ought to be made now, by the words of the rule.
+    fn is_queueable(&self) -> bool {
+        let has_free = |stream: usize| {
+            (0..self.frames[stream]).any(|frame| self.is_free(stream, FrameId(frame)))
+        };
+        let streams = 0..self.frames.len();
+        let with_frames = streams.clone().filter(|stream| has_free(*stream)).count();
+        let due = !self.policy.paced || self.ticked;
+        let dry = self.camera.len()
+            < if self.frames.iter().any(|frames| *frames <= 3) {
+                1
+            } else {
+                2
+            };
+        let partly = with_frames > 0 && dry && !self.policy.all_streams;
+        !self.ending && due && (with_frames == streams.len() || partly)
+    }
+
+    fn events(&self) -> Vec<Event> {
+        let mut events = vec![Event::MadeUp];
+        if self.driver.has_work() {
+            events.extend([Event::Act { refused: false }, Event::Act { refused: true }]);
+        }
+        for nth in 0..self.camera.len() {
+            let hows = [
+                How::Filled,
+                How::Damaged,
+                How::Cancelled,
+                How::WithoutLastStream,
+            ];
+            events.extend(hows.map(|how| Event::Complete { nth, how }));
+        }
+        for stream in 0..self.frames.len() {
+            events.push(Event::Take { stream });
+            events.extend(
+                (0..self.downstream[stream].len()).map(|nth| Event::Return { stream, nth }),
+            );
+        }
+        if !self.stopped {
+            events.extend([
+                Event::Tick,
+                Event::Flush,
+                Event::Eos,
+                Event::Gone,
+                Event::Stop,
+            ]);
+        }
+        events
+    }
+
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Act { refused } => self.act(refused),
+            Event::Complete { nth, how } => self.complete(nth, how),
+            Event::MadeUp => {
+                let unknown = RequestId(self.driver.request_count());
+                let frames = FrameSet::default();
+                self.driver
+                    .handle_completed(&completion(unknown, &frames, How::Filled), TIMING);
+                for (stream, held) in self.downstream.iter().enumerate() {
+                    let others = (0..=self.frames[stream])
+                        .map(FrameId)
+                        .filter(|frame| !held.contains(frame));
+                    others.for_each(|frame| self.driver.handle_returned(stream, frame));
+                }
+            }
+            Event::Take { stream } => self.take(stream),
+            Event::Return { stream, nth } => {
+                let frame = self.downstream[stream].remove(nth);
+                self.driver.handle_returned(stream, frame);
+            }
+            Event::Tick => {
+                self.ticked = true;
+                self.driver.handle_tick();
+            }
+            Event::Flush => {
+                self.outbox.iter_mut().for_each(VecDeque::clear);
+                self.driver.handle_discard();
+            }
+            Event::Eos => {
+                self.ending = true;
+                self.driver.handle_eos();
+            }
+            Event::Gone => self.fail(|driver| driver.handle_failure(gone())),
+            Event::Stop => {
+                while !self.camera.is_empty() {
+                    self.complete(0, How::Cancelled);
+                }
+                self.apply(Event::Eos);
+                self.apply(Event::Flush);
+                self.stopped = true;
+            }
+        }
+        self.check();
+    }
+
+    fn fail(&mut self, change: impl FnOnce(&mut Driver)) {
+        self.failures += u32::from(!self.ending);
+        self.ending = true;
+        change(&mut self.driver);
+    }
+
+    fn act(&mut self, refused: bool) {
+        match self
+            .driver
+            .poll_action()
+            .expect("has_work() promised something")
+        {
+            Action::Report(_) => {
+                self.reports += 1;
+                assert!(
+                    self.reports <= self.failures,
+                    "a report without a failure, or a second one"
+                );
+            }
+            Action::Queue {
+                request,
+                frames,
+                same_frames,
+            } => {
+                let carried = &mut self.carried[request.0 as usize];
+                assert_eq!(
+                    same_frames,
+                    *carried == frames,
+                    "{request:?} carries {carried:?}"
+                );
+                let rests = self.last_completed != Some(request);
+                assert!(
+                    same_frames || rests,
+                    "{request:?} is changed before a later one has completed"
+                );
+                *carried = frames;
+                assert!(
+                    self.camera.iter().all(|(other, _)| *other != request),
+                    "{request:?} is with the camera"
+                );
+                for (stream, frame) in frames.iter().enumerate() {
+                    let Some(frame) = frame else { continue };
+                    assert!(
+                        self.is_free(stream, *frame),
+                        "stream {stream}, {frame:?} is not free"
+                    );
+                }
+                assert!(self.is_queueable(), "nothing was to be queued");
+                self.ticked = false;
+                if refused {
+                    self.carried[request.0 as usize] = FrameSet::default();
+                    self.fail(|driver| driver.handle_queue_failed(request, gone()));
+                } else {
+                    self.camera.push((request, frames));
+                }
+            }
+        }
+    }
+
+    fn complete(&mut self, nth: usize, how: How) {
+        let (request, frames) = self.camera.remove(nth);
+        self.last_completed = Some(request);
+        let completion = completion(request, &frames, how);
+        self.driver.handle_completed(&completion, TIMING);
+        let filled = how != How::Cancelled && !self.ending;
+        for (stream, completed) in completion.frames.iter().enumerate() {
+            if let (true, Some(completed)) = (filled, completed) {
+                self.outbox[stream].push_back(completed.frame);
+            }
+        }
+    }
+
+    fn take(&mut self, stream: usize) {
+        let delivery = self.driver.poll_delivery(stream);
+        match self.outbox[stream].pop_front() {
+            Some(frame) => {
+                assert!(!self.ended[stream], "a frame behind the end");
+                match delivery {
+                    Some(Delivery::Frame(captured)) if captured.frame == frame => (),
+                    other => {
+                        panic!("stream {stream}: {frame:?} was to be delivered, not {other:?}")
+                    }
+                }
+                self.downstream[stream].push(frame);
+            }
+            None if self.ending => {
+                assert_eq!(delivery, Some(Delivery::Eos), "stream {stream}");
+                self.ended[stream] = true;
+            }
+            None => assert_eq!(delivery, None, "stream {stream}"),
+        }
+    }
+
+    fn check(&self) {
+        assert!(
+            self.driver.is_consistent(),
+            "a frame is in two places, or in none"
+        );
+        let owed = self.failures > self.reports;
+        assert_eq!(
+            self.driver.has_work(),
+            owed || self.is_queueable(),
+            "work is forgotten, or made up"
+        );
+        for stream in 0..self.frames.len() {
+            let due = !self.outbox[stream].is_empty() || self.ending;
+            assert_eq!(self.driver.has_delivery(stream), due, "stream {stream}");
+        }
+        if self.stopped {
+            for (stream, frames) in self.frames.iter().enumerate() {
+                let free = (0..*frames)
+                    .filter(|frame| self.is_free(stream, FrameId(*frame)))
+                    .count();
+                let out = self.downstream[stream].len();
+                assert_eq!(
+                    free + out,
+                    *frames as usize,
+                    "after the stop a frame is free or downstream"
+                );
+            }
+        }
+    }
+
+    /// Everything that matters for what may happen next: the driver without its totals, and the world's book.
+    fn key(&self) -> u64 {
+        let mut key = format!("{self:?}");
+        while let Some(start) = key.find("counters: Counters {") {
+            let end = start + key[start..].find('}').unwrap() + 1;
+            key.replace_range(start..end, "");
+        }
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+fn completion(request: RequestId, frames: &FrameSet, how: How) -> Completion {
+    let status = match how {
+        How::Cancelled => CompletionStatus::Cancelled,
+        _ => CompletionStatus::Complete,
+    };
+    let last = frames.iter().rposition(Option::is_some);
+    let mut completed = frames.map(|frame| {
+        Some(CompletedFrame {
+            frame: frame?,
+            status: if how == How::Damaged {
+                FrameStatus::Error
+            } else {
+                FrameStatus::Success
+            },
+            sequence: 0,
+            bytes_used: None,
+        })
+    });
+    if let (How::WithoutLastStream, Some(last)) = (how, last) {
+        completed[last] = None;
+    }
+    Completion {
+        request,
+        status,
+        sensor_timestamp: None,
+        frames: completed,
+    }
+}
+
+fn gone() -> CameraError {
+    CameraError::Gone {
+        camera: "camera".to_owned(),
+    }
+}
+
+/// Visits every state that `frames` and `policy` can come to by such events, and says how many there are.
+fn search(frames: &[u32], policy: Policy, wanted: fn(&Event) -> bool) -> usize {
+    let first = World::new(frames, policy);
+    let mut seen = HashSet::from([first.key()]);
+    let mut next = VecDeque::from([first]);
+    while let Some(world) = next.pop_front() {
+        for event in world.events().into_iter().filter(wanted) {
+            let mut after = world.clone();
+            after.apply(event);
+            if seen.insert(after.key()) {
+                next.push_back(after);
+            }
+        }
+    }
+    println!(
+        "driver search: {frames:?} frames, {policy:?}: {} states",
+        seen.len()
+    );
+    seen.len()
+}
+
+const POLICIES: [Policy; 4] = [
+    Policy {
+        paced: false,
+        all_streams: false,
+    },
+    Policy {
+        paced: false,
+        all_streams: true,
+    },
+    Policy {
+        paced: true,
+        all_streams: false,
+    },
+    Policy {
+        paced: true,
+        all_streams: true,
+    },
+];
+
+#[test]
+fn every_order_of_every_event() {
+    for policy in POLICIES {
+        for frames in [&[2][..], &[1, 1]] {
+            assert!(search(frames, policy, |_| true) > 500);
+        }
+    }
+    assert!(
+        search(
+            &[2, 1],
+            Policy {
+                paced: true,
+                all_streams: true
+            },
+            |_| true
+        ) > 2000
+    );
+}
+
+#[test]
+fn every_order_of_what_two_streams_with_two_frames_do_all_day() {
+    let usual = |event: &Event| match event {
+        Event::Act { refused } => !refused,
+        Event::Complete { how, .. } => matches!(how, How::Filled | How::WithoutLastStream),
+        Event::Take { .. } | Event::Return { .. } => true,
+        _ => false,
+    };
+    for all_streams in [false, true] {
+        assert!(
+            search(
+                &[2, 2],
+                Policy {
+                    paced: false,
+                    all_streams
+                },
+                usual
+            ) > 2000
+        );
+    }
+}
+
+fn arbitrary_event() -> impl Strategy<Value = (u32, u32)> {
+    (any::<u32>(), any::<u32>())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn long_runs_of_bigger_worlds(
+        frames in prop::collection::vec(1..6u32, 1..4),
+        all_streams: bool,
+        paced: bool,
+        choices in prop::collection::vec(arbitrary_event(), 400),
+    ) {
+        let mut world = World::new(&frames, Policy { paced, all_streams });
+        for (choice, rare) in choices {
+            let mut events = world.events();
+            // What ends everything comes seldom, or there would be no long run.
+            if !rare.is_multiple_of(64) {
+                let ends = |event: &Event| matches!(event, Event::Eos | Event::Gone | Event::Stop | Event::Act { refused: true });
+                events.retain(|event| !ends(event));
+            }
+            world.apply(events[choice as usize % events.len()]);
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! `libcamerasrc-rs` on a camera that fails in every way that a test can ask for: nothing hangs, nothing is lost, and there is one clear error.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use common::{
+    source::{Source, alone, levels},
+    wait_until,
+};
+use gst::prelude::*;
+use gstlibcamerars::backend::simulated::{Fault, Script, Spec, plug, unplug};
+
+const SOON: Duration = Duration::from_secs(10);
+const CAMERA: &str = "simulated-camera";
+/// The contract is 200 ms on a machine of one's own; a watchdog's bound on one that is shared.
+const TO_NULL: Duration = Duration::from_secs(2);
+
+fn camera(interval_ms: u64) -> Arc<Script> {
+    padded_camera(interval_ms, 0)
+}
+
+fn padded_camera(interval_ms: u64, padding: u32) -> Arc<Script> {
+    let interval = Duration::from_millis(interval_ms);
+    plug(Spec {
+        id: CAMERA.to_owned(),
+        streams: 1,
+        interval,
+        frames: 4,
+        padding,
+    })
+}
+
+fn source(rest: &str) -> Source {
+    Source::new(&format!(
+        "libcamerasrc-rs name=source camera-name={CAMERA} {rest}"
+    ))
+}
+
+fn playing(rest: &str) -> Source {
+    let source = source(rest);
+    source.set_state(gst::State::Playing);
+    source
+}
+
+/// Goes to NULL, and says how long that took.
+fn to_null(what: &str, source: &Source) {
+    let begun = Instant::now();
+    source.pipeline.set_state(gst::State::Null).unwrap();
+    let took = begun.elapsed();
+    println!("to NULL, {what}: {took:?}");
+    assert!(took < TO_NULL, "{what}: {took:?}");
+}
+
+#[test]
+fn null_comes_at_once_whatever_the_camera_and_downstream_do() {
+    let _alone = alone("to NULL");
+    let script = camera(10);
+    let stalled = playing("");
+    stalled.pull().unwrap();
+    script.stall(true);
+    while stalled
+        .sink
+        .try_pull_sample(gst::ClockTime::from_mseconds(50))
+        .is_some()
+    {}
+    to_null("camera stalled", &stalled);
+    script.stall(false);
+
+    let held = playing("");
+    let mut samples = Vec::new();
+    while let Some(sample) = held
+        .sink
+        .try_pull_sample(gst::ClockTime::from_mseconds(100))
+    {
+        samples.push(sample);
+    }
+    to_null("all frames held by the application", &held);
+    drop(samples);
+
+    let blocked = source("");
+    blocked.sink.set_property("max-buffers", 1u32);
+    blocked.set_state(gst::State::Playing);
+    wait_until("a full sink", SOON, || blocked.counter("delivered") >= 2);
+    to_null("downstream blocks", &blocked);
+
+    let paused = source("");
+    paused.set_state(gst::State::Paused);
+    to_null("paused", &paused);
+
+    let ended = playing("num-buffers=3");
+    assert_eq!(ended.count(), 3);
+    to_null("after the end", &ended);
+
+    script.stall(true);
+    let never = source("");
+    never.pipeline.set_state(gst::State::Playing).unwrap();
+    to_null("camera that never delivered", &never);
+}
+
+#[test]
+fn a_camera_that_vanishes_is_one_error_and_can_come_back() {
+    let _alone = alone("vanishing");
+    for stalled in [false, true] {
+        let script = camera(5);
+        let source = playing("");
+        source.pull().unwrap();
+        script.stall(stalled);
+        script.vanish();
+        source.count();
+        let text = source.only_error();
+        assert!(text.contains(CAMERA) && text.contains("is gone"), "{text}");
+        unplug(CAMERA);
+        assert!(source.pipeline.set_state(gst::State::Playing).is_err());
+        assert!(
+            source.only_error().contains("no camera"),
+            "there is none to list"
+        );
+        camera(5);
+        source.set_state(gst::State::Playing);
+        source.pull().unwrap();
+    }
+}
+
+#[test]
+fn a_request_that_is_refused_ends_the_stream_with_one_error() {
+    let _alone = alone("refused request");
+    let script = camera(5);
+    let source = playing("");
+    source.pull().unwrap();
+    script.refuse_next_queue();
+    source.count();
+    assert!(source.only_error().contains("queue a request failed"));
+    source.set_state(gst::State::Playing);
+    source.pull().unwrap();
+}
+
+#[test]
+fn a_start_that_fails_is_one_error_and_the_next_one_works() {
+    let _alone = alone("refused start");
+    let script = camera(5);
+    script.refuse_next_start();
+    let source = source("");
+    let _ = source.pipeline.set_state(gst::State::Playing);
+    assert!(source.only_error().contains("start failed"));
+    source.set_state(gst::State::Playing);
+    source.pull().unwrap();
+}
+
+#[test]
+fn faulty_frames_are_marked_counted_or_left_out_and_the_stream_goes_on() {
+    let _alone = alone("faulty frames");
+    let script = camera(2);
+    let source = source("num-buffers=40");
+    for fault in [
+        Fault::Damaged,
+        Fault::Cancelled,
+        Fault::Gap(5),
+        Fault::MadeUp,
+        Fault::Overtaken,
+        Fault::WithoutStream(0),
+    ] {
+        script.fault(fault);
+    }
+    source.set_state(gst::State::Playing);
+    let (mut count, mut corrupted, mut gaps, mut last) = (0, 0, 0, None);
+    while let Some(sample) = source.pull() {
+        let buffer = sample.buffer().unwrap();
+        assert!(levels(&sample) >= 8);
+        count += 1;
+        corrupted += u32::from(buffer.flags().contains(gst::BufferFlags::CORRUPTED));
+        gaps += u32::from(last.is_some_and(|last| buffer.offset() > last + 1));
+        let discont = last.is_none_or(|last| buffer.offset() > last + 1);
+        assert_eq!(buffer.flags().contains(gst::BufferFlags::DISCONT), discont);
+        last = Some(buffer.offset());
+    }
+    assert_eq!(count, 40);
+    // Frames of before PLAYING are never pushed, and with them what was wrong with them.
+    assert!(
+        corrupted <= 1 && gaps <= 3,
+        "{corrupted} corrupted, {gaps} gaps"
+    );
+    assert_eq!(source.counter("damaged"), 1);
+    assert_eq!(
+        source.counter("cancelled"),
+        2,
+        "one cancelled, one that its completion did not name"
+    );
+    assert!(source.counter("missed") >= 5);
+}
+
+#[test]
+fn padding_is_said_to_who_understands_and_left_out_for_who_does_not() {
+    let _alone = alone("padding");
+    padded_camera(2, 64);
+    let knows = source("num-buffers=3 ! capsfilter caps=video/x-raw,width=320");
+    let pad = knows.element.static_pad("src").unwrap();
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
+        match info.query_mut().map(gst::QueryRef::view_mut) {
+            Some(gst::QueryViewMut::Allocation(query)) => {
+                query.add_allocation_meta::<gst_video::VideoMeta>(None);
+                gst::PadProbeReturn::Handled
+            }
+            _ => gst::PadProbeReturn::Ok,
+        }
+    });
+    knows.set_state(gst::State::Playing);
+    let sample = knows.pull().unwrap();
+    let meta = sample
+        .buffer()
+        .unwrap()
+        .meta::<gst_video::VideoMeta>()
+        .unwrap();
+    assert_eq!(meta.stride(), [384, 384]);
+    assert!(levels(&sample) >= 8);
+    drop((sample, knows));
+
+    // An element that keeps the allocation query to itself: nobody says that they understand.
+    let plain = playing("num-buffers=3 ! video/x-raw,width=320 ! identity drop-allocation=true");
+    for _ in 0..3 {
+        let sample = plain.pull().unwrap();
+        let buffer = sample.buffer().unwrap();
+        assert_eq!(buffer.size(), 320 * 240 * 3 / 2);
+        let bytes = buffer.map_readable().unwrap();
+        assert!(!bytes[..320 * 239].contains(&255), "padding is white");
+        assert_eq!(levels(&sample), 8);
+    }
+}
+
+#[test]
+fn streaming_goes_on_after_a_flush() {
+    let _alone = alone("flush");
+    camera(2);
+    let source = playing("");
+    for _ in 0..20 {
+        source.pull().unwrap();
+        assert!(source.element.send_event(gst::event::FlushStart::new()));
+        assert!(source.element.send_event(gst::event::FlushStop::new(true)));
+        let sample = source.pull().unwrap();
+        assert!(levels(&sample) >= 8);
+    }
+    assert_eq!(source.error(), None);
+}
