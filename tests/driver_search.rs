@@ -74,7 +74,11 @@ struct World {
     carried: Vec<FrameSet>,
     last_completed: Option<RequestId>,
     ticked: bool,
+    /// Nothing is queued any more.
+    failed: bool,
+    /// The streams end behind what waits.
     ending: bool,
+    cancelled_in_a_row: u32,
     ended: Vec<bool>,
     failures: u32,
     reports: u32,
@@ -95,7 +99,9 @@ impl World {
             outbox: vec![VecDeque::new(); streams],
             downstream: vec![Vec::new(); streams],
             ticked: true,
+            failed: false,
             ending: false,
+            cancelled_in_a_row: 0,
             ended: vec![false; streams],
             failures: 0,
             reports: 0,
@@ -128,7 +134,7 @@ impl World {
                 2
             };
         let partly = with_frames > 0 && dry && !self.policy.all_streams;
-        !self.ending && due && (with_frames == streams.len() || partly)
+        !self.ending && !self.failed && due && (with_frames == streams.len() || partly)
     }
 
     fn events(&self) -> Vec<Event> {
@@ -210,9 +216,15 @@ impl World {
     }
 
     fn fail(&mut self, change: impl FnOnce(&mut Driver)) {
-        self.failures += u32::from(!self.ending);
-        self.ending = true;
+        self.count_failure();
         change(&mut self.driver);
+    }
+
+    fn count_failure(&mut self) {
+        if !self.ending && !self.failed {
+            self.failures += 1;
+            self.failed = true;
+        }
     }
 
     fn act(&mut self, refused: bool) {
@@ -227,6 +239,13 @@ impl World {
                     self.reports <= self.failures,
                     "a report without a failure, or a second one"
                 );
+                for (stream, waiting) in self.outbox.iter().enumerate() {
+                    let early =
+                        self.driver.has_delivery(stream) && waiting.is_empty() && !self.ending;
+                    assert!(!early, "an end before its reason");
+                }
+                self.driver.handle_reported();
+                self.ending = true;
             }
             Action::Queue {
                 request,
@@ -271,6 +290,14 @@ impl World {
     fn complete(&mut self, nth: usize, how: How) {
         let (request, frames) = self.camera.remove(nth);
         self.last_completed = Some(request);
+        self.cancelled_in_a_row = if how == How::Cancelled {
+            self.cancelled_in_a_row + 1
+        } else {
+            0
+        };
+        if self.cancelled_in_a_row >= 4 * self.driver.request_count() {
+            self.count_failure();
+        }
         let completion = completion(request, &frames, how);
         self.driver.handle_completed(&completion, TIMING);
         let filled = how != How::Cancelled && !self.ending;
@@ -332,12 +359,14 @@ impl World {
         }
     }
 
-    /// Everything that matters for what may happen next: the driver without its totals, and the world's book.
+    /// What matters for what may happen next: the driver and the world's book, without what only counts.
     fn key(&self) -> u64 {
         let mut key = format!("{self:?}");
-        while let Some(start) = key.find("counters: Counters {") {
-            let end = start + key[start..].find('}').unwrap() + 1;
-            key.replace_range(start..end, "");
+        for (label, end) in [("counters: Counters {", '}'), ("cancelled_in_a_row: ", ',')] {
+            while let Some(start) = key.find(label) {
+                let length = key[start..].find([end, '}']).unwrap() + 1;
+                key.replace_range(start..start + length, "");
+            }
         }
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);

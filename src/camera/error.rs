@@ -41,6 +41,11 @@ pub enum CameraError {
          /dev/dma_heap/system or /dev/udmabuf, readable and writable by this user"
     )]
     Allocation { camera: String, reason: String },
+    #[error(
+        "the camera gives every frame back unfilled; its driver fails (see `dmesg`), or it cannot write to the memory it was given: on a machine \
+         without /dev/dma_heap/* and /dev/udmabuf that is no DMABUF, which most cameras need"
+    )]
+    AllCancelled,
     #[error("camera '{camera}': {call} failed: {reason}")]
     Call {
         camera: String,

@@ -55,8 +55,11 @@ pub struct Driver {
     policy: Policy,
     /// Whether a request is due. Always, unless requests are paced.
     due: bool,
+    /// Not yet reported.
     failure: Option<Arc<CameraError>>,
+    failed: bool,
     ended: bool,
+    cancelled_in_a_row: usize,
 }
 
 impl Driver {
@@ -73,6 +76,8 @@ impl Driver {
             policy,
             due: true,
             failure: None,
+            failed: false,
+            cancelled_in_a_row: 0,
             ended: false,
         }
     }
@@ -102,6 +107,7 @@ impl Driver {
             // The camera speaks of a request that it does not have; nothing of ours changes.
             return;
         };
+        self.count_cancelled(completion.status);
         for (index, (stream, frame)) in self.streams.iter_mut().zip(frames).enumerate() {
             let Some(frame) = frame else { continue };
             let told = completion.frames.get(index).copied().flatten();
@@ -120,6 +126,18 @@ impl Driver {
                 },
             };
             stream.complete(&completed, completion.sensor_timestamp, timing);
+        }
+    }
+
+    /// A camera that gives back everything unfilled would be given the same again at once, for ever.
+    fn count_cancelled(&mut self, status: CompletionStatus) {
+        if status == CompletionStatus::Complete {
+            self.cancelled_in_a_row = 0;
+            return;
+        }
+        self.cancelled_in_a_row += 1;
+        if self.cancelled_in_a_row >= 4 * self.requests.len() {
+            self.handle_failure(CameraError::AllCancelled);
         }
     }
 
@@ -168,12 +186,18 @@ impl Driver {
         self.handle_failure(error);
     }
 
-    /// The first failure counts; what follows is its consequence.
+    /// The first failure counts; what follows is its consequence. Nothing is queued any more, and the streams end once it was reported: an
+    /// application must not see their end before it sees why.
     pub fn handle_failure(&mut self, error: CameraError) {
-        if !self.ended {
+        if !self.ended && !self.failed {
+            self.failed = true;
             self.failure = Some(Arc::new(error));
-            self.handle_eos();
         }
+    }
+
+    /// What [`Action::Report`] asked for is done.
+    pub fn handle_reported(&mut self) {
+        self.handle_eos();
     }
 
     /// Ends every outbox behind the frames that it holds.
@@ -233,7 +257,7 @@ impl Driver {
 
     /// The frames that go to the camera next, and the request that takes them there.
     fn queueable(&self) -> Option<(RequestId, FrameSet, bool)> {
-        if !self.due || self.ended {
+        if !self.due || self.ended || self.failed {
             return None;
         }
         let frames = self.next_frames()?;

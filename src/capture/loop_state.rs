@@ -5,7 +5,7 @@
 //! | the camera's thread | [`LoopState::completed`], [`LoopState::failed`] | the pad's thread, and the capture task if there is work for it |
 //! | any thread, dropping a frame | [`LoopState::returned`] | the capture task |
 //! | the clock's thread | [`LoopState::tick`] | the capture task |
-//! | the capture task | [`LoopState::next_action`], [`LoopState::queue_failed`] | the pad's thread |
+//! | the capture task | [`LoopState::next_action`], [`LoopState::queue_failed`], [`LoopState::reported`] | the pad's thread |
 //! | the pad's thread | [`LoopState::next_delivery`] | nobody |
 //! | the application's thread | [`LoopState::end`], [`LoopState::discard`], [`LoopState::set_flushing`] | the pad's thread |
 //!
@@ -93,6 +93,11 @@ impl LoopState {
 
     pub fn queue_failed(&self, request: RequestId, error: CameraError) {
         self.publish(|driver| driver.handle_queue_failed(request, error));
+    }
+
+    /// The failure was told to the user.
+    pub fn reported(&self) {
+        self.publish(Driver::handle_reported);
     }
 
     pub fn end(&self) {

@@ -67,7 +67,10 @@ impl Worker {
                         state.queue_failed(request, error);
                     }
                 }
-                Action::Report(error) => (self.report)(&error),
+                Action::Report(error) => {
+                    (self.report)(&error);
+                    state.reported();
+                }
             }
         }
     }

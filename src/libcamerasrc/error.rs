@@ -17,6 +17,8 @@ pub fn message(error: &CameraError) -> gst::ErrorMessage {
         CameraError::Allocation { .. } => {
             gst::error_msg!(gst::ResourceError::NoSpaceLeft, ("{text}"))
         }
-        CameraError::Call { .. } => gst::error_msg!(gst::ResourceError::Failed, ("{text}")),
+        CameraError::Call { .. } | CameraError::AllCancelled => {
+            gst::error_msg!(gst::ResourceError::Failed, ("{text}"))
+        }
     }
 }

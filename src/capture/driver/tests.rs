@@ -282,7 +282,7 @@ fn the_end_comes_behind_the_frames_once_and_stays() {
 }
 
 #[test]
-fn a_failure_is_reported_once_and_ends_every_outbox() {
+fn a_failure_is_reported_once_and_then_ends_every_outbox() {
     let mut driver = Driver::new(&[2, 2], FREE);
     let (request, _, _) = queued(&mut driver);
     let gone = || CameraError::Gone {
@@ -295,9 +295,32 @@ fn a_failure_is_reported_once_and_ends_every_outbox() {
     );
     assert!(driver.poll_action().is_none());
     assert!(!driver.has_work());
+    assert!(
+        !driver.has_delivery(0),
+        "nobody sees the end before the report"
+    );
+    driver.handle_reported();
     assert_eq!(driver.poll_delivery(0), Some(Delivery::Eos));
     assert_eq!(driver.poll_delivery(1), Some(Delivery::Eos));
     assert!(driver.is_consistent());
+}
+
+#[test]
+fn a_camera_that_fills_nothing_has_failed() {
+    let mut driver = one_stream(2);
+    for _ in 0..100 {
+        match driver.poll_action() {
+            Some(Action::Queue {
+                request, frames, ..
+            }) => driver.handle_completed(&cancelled(request, frames), TIMING),
+            Some(Action::Report(error)) => {
+                assert!(matches!(*error, CameraError::AllCancelled));
+                return;
+            }
+            None => panic!("neither work nor failure"),
+        }
+    }
+    panic!("for ever");
 }
 
 #[test]
