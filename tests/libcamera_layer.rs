@@ -11,7 +11,7 @@ use std::{
     sync::mpsc::{Sender, channel},
 };
 
-use conformance::{ROLE, SOON, alone, configure, device, frames, one};
+use conformance::{ROLE, SOON, alone, configure, device, frames, one, started};
 use gstlibcamerars::{
     backend::libcamera::Libcamera,
     camera::{
@@ -59,6 +59,31 @@ fn a_camera_says_what_it_offers_and_what_it_would_make_of_a_wish() {
         .remove(0);
     assert_ne!(agreed.size, odd.size);
     assert!(agreed.stride >= agreed.size.width);
+}
+
+#[test]
+fn a_request_that_the_camera_has_cannot_be_queued_again() {
+    let _alone = alone("queued twice");
+    let (mut device, mut queue, completions) = started(2);
+    let mut queued = 0;
+    for round in 0..500 {
+        let mut attempt = |same_frames| queue.queue(RequestId(0), &one(FrameId(0)), same_frames);
+        // The second comes while the camera has the request, and is refused, or after its completion, and is fair.
+        queued += u32::from(attempt(round > 0).is_ok());
+        queued += u32::from(attempt(true).is_ok());
+        completions.recv_timeout(SOON).unwrap();
+        queued -= 1;
+        while queued > 0 {
+            completions.recv_timeout(SOON).unwrap();
+            queued -= 1;
+        }
+    }
+    device.stop();
+    assert_eq!(
+        completions.try_iter().count(),
+        0,
+        "a completion that nobody asked for"
+    );
 }
 
 #[test]
@@ -116,13 +141,14 @@ impl CameraEvents for Panics {
     fn completed(&self, _: Completion) {
         panic!("on purpose");
     }
-    fn disconnected(&self) {
+    fn failed(&self, error: CameraError) {
+        assert!(error.to_string().contains("panic"), "{error}");
         let _ = self.0.send(());
     }
 }
 
 #[test]
-fn a_panic_in_a_callback_counts_as_a_camera_that_is_gone() {
+fn a_panic_in_a_callback_is_a_failure_of_the_camera() {
     let _alone = alone("panic");
     let mut device = device();
     let agreed = configure(&mut *device);

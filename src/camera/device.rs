@@ -82,6 +82,6 @@ pub trait RequestQueue: Send {
 /// What a camera tells, from a thread of its own, which must not be kept waiting.
 pub trait CameraEvents: Send + Sync {
     fn completed(&self, completion: Completion);
-    /// The camera is gone; requests that it holds may never complete.
-    fn disconnected(&self);
+    /// The camera is gone, or has failed in another way: requests that it holds may never complete.
+    fn failed(&self, error: CameraError);
 }

@@ -34,7 +34,6 @@ impl PipelineClock {
 }
 
 pub struct Events {
-    pub camera: String,
     pub state: Arc<LoopState>,
     pub clock: Arc<PipelineClock>,
     /// Used by the camera's thread alone.
@@ -48,9 +47,7 @@ impl CameraEvents for Events {
         self.state.completed(&completion, timing);
     }
 
-    fn disconnected(&self) {
-        self.state.failed(CameraError::Gone {
-            camera: self.camera.clone(),
-        });
+    fn failed(&self, error: CameraError) {
+        self.state.failed(error);
     }
 }

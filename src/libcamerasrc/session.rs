@@ -113,7 +113,6 @@ impl Session {
         })?;
 
         let events = Events {
-            camera: device.id().to_owned(),
             state: state.clone(),
             clock: clock.clone(),
             map: Mutex::new(ClockMap::default()),

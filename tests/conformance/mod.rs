@@ -39,7 +39,7 @@ impl CameraEvents for Channel {
         let thread = std::fs::read_to_string("/proc/thread-self/comm").unwrap();
         let _ = self.0.lock().send((completion, thread.trim().to_owned()));
     }
-    fn disconnected(&self) {}
+    fn failed(&self, _: CameraError) {}
 }
 
 pub fn events() -> (Arc<Channel>, Receiver<(Completion, String)>) {

@@ -4,7 +4,7 @@ use super::{
     configuration::Configuration,
     controls::{self, StartControls},
     manager::CameraManager,
-    signals::Signals,
+    signals::{Receiver, Run},
 };
 use crate::camera::{CameraError, StreamRole};
 use crate::sync::{Arc, Mutex};
@@ -51,6 +51,8 @@ impl Camera {
         // SAFETY: acquire may be called from any thread.
         match unsafe { sys::libcamera_camera_acquire(self.raw.as_ptr()) } {
             0 => Ok(Arc::new(Acquired {
+                // SAFETY: the handle is this camera's.
+                receiver: unsafe { self.manager.receiver(&id, self.raw.as_ptr()) },
                 camera: self,
                 id,
                 runs: Mutex::default(),
@@ -78,7 +80,8 @@ impl Drop for Camera {
 pub struct Acquired {
     camera: Camera,
     id: String,
-    /// The lock serialises configure, start and stop, which libcamera does not. Callbacks never take it.
+    receiver: Arc<Receiver>,
+    /// The lock serialises configure, start, stop and the queueing of requests, which libcamera does not. Callbacks never take it.
     runs: Mutex<Runs>,
 }
 
@@ -86,13 +89,12 @@ pub struct Acquired {
 #[derive(Debug, Default)]
 struct Runs {
     count: u64,
-    /// The connected signals while the camera streams.
-    current: Option<Signals>,
+    running: bool,
 }
 
-/// A start of the camera.
+/// Names a start of the camera.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run(u64);
+pub struct RunId(u64);
 
 impl std::fmt::Debug for Acquired {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -131,17 +133,12 @@ impl Acquired {
         }
     }
 
-    /// Starts the camera; `signals` makes the connections, which live until [`Self::stop`].
-    pub fn start(
-        &self,
-        frame_duration: Option<u64>,
-        connect: impl FnOnce() -> Signals,
-    ) -> Result<Run, CameraError> {
+    /// Starts the camera, whose callbacks go to `run` until [`Self::stop`].
+    pub fn start(&self, frame_duration: Option<u64>, run: Run) -> Result<RunId, CameraError> {
         let mut runs = self.runs.lock();
-        if runs.current.is_some() {
+        if runs.running {
             self.check("start a camera that runs", -libc::EBUSY)?;
         }
-        let signals = connect();
         // SAFETY: the control map lives as long as the camera.
         let controls = frame_duration.and_then(|duration| unsafe {
             StartControls::frame_duration(sys::libcamera_camera_controls(self.raw()), duration)
@@ -149,21 +146,25 @@ impl Acquired {
         let list = controls
             .as_ref()
             .map_or(std::ptr::null(), StartControls::raw);
+        self.receiver.plug(Some(run));
         // SAFETY: the list is null or lives for the call; the lock serialises the call.
         let result = unsafe { sys::libcamera_camera_start(self.raw(), list) };
+        if result != 0 {
+            self.receiver.plug(None);
+        }
         self.check("start", result)?;
         runs.count += 1;
-        runs.current = Some(signals);
-        Ok(Run(runs.count))
+        runs.running = true;
+        Ok(RunId(runs.count))
     }
 
-    /// Returns when every request has been signalled. The signals are disconnected after that, so no callback runs later.
+    /// Returns when every request has been signalled. No callback begins after that.
     pub fn stop(&self) {
         self.stop_locked(&mut self.runs.lock());
     }
 
     /// Stops the camera if it is still in that run.
-    pub fn stop_run(&self, run: Run) {
+    pub fn stop_run(&self, run: RunId) {
         let mut runs = self.runs.lock();
         if runs.count == run.0 {
             self.stop_locked(&mut runs);
@@ -171,11 +172,27 @@ impl Acquired {
     }
 
     fn stop_locked(&self, runs: &mut Runs) {
-        if let Some(signals) = runs.current.take() {
+        if std::mem::take(&mut runs.running) {
             // SAFETY: the lock serialises the call. Its result says only that a camera that is gone was not running any more.
             unsafe { sys::libcamera_camera_stop(self.raw()) };
-            drop(signals);
+            self.receiver.plug(None);
         }
+    }
+
+    /// Does something that the camera must not be stopped in the middle of; an error if it is not in that run.
+    pub fn in_run(
+        &self,
+        run: Option<RunId>,
+        body: impl FnOnce() -> Result<(), CameraError>,
+    ) -> Result<(), CameraError> {
+        let runs = self.runs.lock();
+        if !runs.running || run != Some(RunId(runs.count)) {
+            return self.check(
+                "queue a request of a camera that was stopped",
+                -libc::EACCES,
+            );
+        }
+        body()
     }
 
     pub(super) fn check(&self, call: &'static str, result: i32) -> Result<(), CameraError> {

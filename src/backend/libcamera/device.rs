@@ -6,7 +6,7 @@ use super::{
     frame_buffer::FrameBuffers,
     manager::CameraManager,
     request::{RequestStream, Requests},
-    signals::{Signals, Stream},
+    signals::{Run, Stream},
 };
 use crate::camera::{
     CameraDevice, CameraError, CameraEvents, CameraInfo, CameraSystem, FrameLayout, PixelFormat,
@@ -199,14 +199,16 @@ impl CameraDevice for Device {
             return Err(self.failed("starting without frames", libc::EACCES));
         };
         let mut requests = Requests::new(&self.camera, streams, requests)?;
-        let run = self.camera.start(frame_duration, || {
-            let streams = self
+        let run = Run {
+            events,
+            streams: self
                 .configured
                 .iter()
                 .map(|configured| configured.stream)
-                .collect();
-            Signals::connect(&self.camera, streams, events)
-        })?;
+                .collect(),
+            in_flight: requests.in_flight(),
+        };
+        let run = self.camera.start(frame_duration, run)?;
         requests.belong_to(run);
         Ok(Box::new(requests))
     }

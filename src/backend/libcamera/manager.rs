@@ -1,8 +1,8 @@
 //! The process's one camera manager.
 
-use super::camera::Camera;
+use super::{camera::Camera, signals::Receiver};
 use crate::camera::CameraError;
-use crate::sync::Mutex;
+use crate::sync::{Arc, Mutex};
 use libcamera_sys as sys;
 use std::{
     ffi::{CStr, CString},
@@ -16,6 +16,8 @@ use std::{
 struct Shared {
     raw: NonNull<sys::libcamera_camera_manager_t>,
     handles: usize,
+    /// Of all cameras that were ever acquired. They go after the manager.
+    receivers: Vec<Arc<Receiver>>,
 }
 
 // SAFETY: the manager may be used from any thread; what needs serialising (creation, start, destruction) happens under `SHARED`'s lock.
@@ -75,7 +77,11 @@ impl CameraManager {
             unsafe { sys::libcamera_camera_manager_destroy(raw.as_ptr()) };
             return Err(failed("starting the camera manager", -result));
         }
-        *shared = Some(Shared { raw, handles: 1 });
+        *shared = Some(Shared {
+            raw,
+            handles: 1,
+            receivers: Vec::new(),
+        });
         Ok(Self { raw })
     }
 
@@ -91,6 +97,32 @@ impl CameraManager {
             sys::libcamera_camera_list_destroy(list);
             cameras
         }
+    }
+
+    /// Where the signals of a camera arrive, connected.
+    ///
+    /// # Safety
+    /// `camera` is a live handle to the camera of that id.
+    pub(super) unsafe fn receiver(
+        &self,
+        id: &str,
+        camera: *mut sys::libcamera_camera_t,
+    ) -> Arc<Receiver> {
+        let mut shared = SHARED.lock();
+        let known = shared
+            .iter()
+            .flat_map(|shared| &shared.receivers)
+            .find(|receiver| receiver.serves(id));
+        if let Some(receiver) = known {
+            return receiver.clone();
+        }
+        let receiver = Arc::new(Receiver::new(id.to_owned()));
+        if let Some(shared) = shared.as_mut() {
+            shared.receivers.push(receiver.clone());
+            // SAFETY: as promised; `shared` keeps the receiver until the manager is destroyed.
+            unsafe { receiver.connect(camera) };
+        }
+        receiver
     }
 
     pub fn camera(&self, id: &str) -> Option<Camera> {
@@ -116,13 +148,12 @@ impl Drop for CameraManager {
         if let Some(held) = shared.as_mut() {
             held.handles -= 1;
             if held.handles == 0 {
-                let raw = held.raw;
-                *shared = None;
-                // SAFETY: this was the last handle, and whatever belongs to the manager holds one.
+                // SAFETY: this was the last handle, and whatever belongs to the manager holds one. Its thread, in which signals arrive, ends here.
                 unsafe {
-                    sys::libcamera_camera_manager_stop(raw.as_ptr());
-                    sys::libcamera_camera_manager_destroy(raw.as_ptr());
+                    sys::libcamera_camera_manager_stop(held.raw.as_ptr());
+                    sys::libcamera_camera_manager_destroy(held.raw.as_ptr());
                 }
+                *shared = None;
             }
         }
     }

@@ -1,11 +1,14 @@
 //! The requests of a camera that streams.
 
 use super::{
-    camera::{Acquired, Run},
+    camera::{Acquired, RunId},
     frame_buffer::FrameBuffers,
 };
 use crate::camera::{CameraError, FrameSet, MAX_STREAMS, RequestId, RequestQueue};
-use crate::sync::Arc;
+use crate::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 use libcamera_sys as sys;
 use std::{io, ptr::NonNull};
 
@@ -34,7 +37,9 @@ pub struct Requests {
     streams: Vec<RequestStream>,
     camera: Arc<Acquired>,
     /// The run that may have them.
-    run: Option<Run>,
+    run: Option<RunId>,
+    /// By request: whether the camera has it. Cleared by its completion.
+    in_flight: Arc<[AtomicBool]>,
 }
 
 // SAFETY: the requests are used by whoever owns this, one thread at a time; the stream belongs to the camera.
@@ -51,6 +56,7 @@ impl Requests {
             streams,
             camera: camera.clone(),
             run: None,
+            in_flight: (0..count).map(|_| AtomicBool::new(false)).collect(),
         };
         for cookie in 0..u64::from(count) {
             // SAFETY: the camera lives and is configured; the cookie is what completions report.
@@ -65,7 +71,11 @@ impl Requests {
         Ok(set)
     }
 
-    pub(super) fn belong_to(&mut self, run: Run) {
+    pub(super) fn in_flight(&self) -> Arc<[AtomicBool]> {
+        self.in_flight.clone()
+    }
+
+    pub(super) fn belong_to(&mut self, run: RunId) {
         self.run = Some(run);
     }
 }
@@ -94,33 +104,47 @@ impl RequestQueue for Requests {
                 _ => return unknown(),
             }
         }
-        let Some(request) = self.requests.get_mut(request.0 as usize) else {
+        let index = request.0 as usize;
+        let (Some(request), Some(in_flight)) =
+            (self.requests.get_mut(index), self.in_flight.get(index))
+        else {
             return unknown();
         };
-        let raw = request.raw.as_ptr();
-        // SAFETY: the request rests with us (its owner's driver says so); buffers, streams and camera live.
-        unsafe {
-            if request.used {
-                // Keeping the buffers leaves the request's buffer map alone, which some pipeline handlers still walk after the completion.
-                sys::libcamera_request_reuse(
-                    raw,
-                    if same_frames {
-                        reuse::LIBCAMERA_REQUEST_REUSE_FLAG_REUSE_BUFFERS
-                    } else {
-                        reuse::LIBCAMERA_REQUEST_REUSE_FLAG_DEFAULT
-                    },
-                );
-            }
-            if !(request.used && same_frames) {
-                for (stream, buffer) in buffers.into_iter().flatten() {
-                    let result = sys::libcamera_request_add_buffer(raw, stream, buffer);
-                    self.camera.check("give a request its frame", result)?;
-                }
-            }
-            request.used = true;
-            let result = sys::libcamera_camera_queue_request(self.camera.raw(), raw);
-            self.camera.check("queue a request", result)
+        if in_flight.swap(true, Ordering::Acquire) {
+            return self
+                .camera
+                .check("queue a request that the camera has", -libc::EBUSY);
         }
+        let raw = request.raw.as_ptr();
+        let result = self.camera.in_run(self.run, || {
+            // SAFETY: the request rests with us, as its flag says; buffers, streams and camera live, and the camera runs.
+            unsafe {
+                if request.used {
+                    // Keeping the buffers leaves the request's buffer map alone, which some pipeline handlers still walk after the completion.
+                    sys::libcamera_request_reuse(
+                        raw,
+                        if same_frames {
+                            reuse::LIBCAMERA_REQUEST_REUSE_FLAG_REUSE_BUFFERS
+                        } else {
+                            reuse::LIBCAMERA_REQUEST_REUSE_FLAG_DEFAULT
+                        },
+                    );
+                }
+                if !(request.used && same_frames) {
+                    for (stream, buffer) in buffers.into_iter().flatten() {
+                        let result = sys::libcamera_request_add_buffer(raw, stream, buffer);
+                        self.camera.check("give a request its frame", result)?;
+                    }
+                }
+                request.used = true;
+                let result = sys::libcamera_camera_queue_request(self.camera.raw(), raw);
+                self.camera.check("queue a request", result)
+            }
+        });
+        if result.is_err() {
+            in_flight.store(false, Ordering::Release);
+        }
+        result
     }
 }
 

@@ -1,23 +1,25 @@
-//! The camera's signals, connected while it streams.
+//! The camera's signals.
+//!
+//! libcamera emits them in its manager's thread, over a copy of its list of slots: a slot that is disconnected meanwhile may still be called,
+//! and what it points to must still be there. Stopping a camera that is gone does not even wait for a callback that runs. So a camera's signals
+//! are connected once, when it is first acquired, to a [`Receiver`] that lives as long as the manager, and are never disconnected; a start of
+//! the camera plugs its [`Run`] into the receiver, and the stop takes it out. A callback that is late holds the run until it is through.
 
-use super::{camera::Acquired, controls};
+use super::controls;
 use crate::camera::{
-    CameraEvents, CompletedFrame, Completion, CompletionStatus, FrameId, FrameStatus, MAX_STREAMS,
-    RequestId,
+    CameraError, CameraEvents, CompletedFrame, Completion, CompletionStatus, FrameId, FrameStatus,
+    MAX_STREAMS, RequestId,
 };
-use crate::sync::Arc;
+use crate::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 use libcamera_sys as sys;
 use std::{
     ffi::c_void,
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
-    ptr::NonNull,
 };
-
-/// What the callbacks need. It owns no handle of this layer: dropping one in libcamera's thread could wait for that very thread.
-struct Receiver {
-    events: Arc<dyn CameraEvents>,
-    streams: Vec<Stream>,
-}
 
 /// A configured stream. It belongs to the camera.
 #[derive(Clone, Copy, Debug)]
@@ -27,91 +29,113 @@ pub struct Stream {
     pub compressed: bool,
 }
 
-/// Both signals, connected. To be dropped after `stop()`: until then callbacks may run.
-#[derive(Debug)]
-pub struct Signals {
-    camera: *mut sys::libcamera_camera_t,
-    completed: *mut sys::libcamera_callback_handle_t,
-    disconnected: *mut sys::libcamera_callback_handle_t,
-    receiver: NonNull<Receiver>,
+/// What callbacks need during one start of the camera. It owns no handle of this layer: dropping one in libcamera's thread could wait for that
+/// very thread.
+pub struct Run {
+    pub events: Arc<dyn CameraEvents>,
+    pub streams: Vec<Stream>,
+    /// By request: whether the camera has it.
+    pub in_flight: Arc<[AtomicBool]>,
 }
 
-// SAFETY: the handles are only used to disconnect, by whoever holds them.
-unsafe impl Send for Signals {}
+// SAFETY: the streams are only compared with those of a request, in libcamera's thread.
+unsafe impl Send for Run {}
+// SAFETY: as above.
+unsafe impl Sync for Run {}
 
-impl Signals {
-    pub(super) fn connect(
-        camera: &Acquired,
-        streams: Vec<Stream>,
-        events: Arc<dyn CameraEvents>,
-    ) -> Self {
-        let receiver = Box::new(Receiver { events, streams });
-        let receiver = NonNull::from(Box::leak(receiver));
-        let data = receiver.as_ptr().cast::<c_void>();
-        let camera = camera.raw();
-        // SAFETY: the receiver lives until `drop` has disconnected both.
-        unsafe {
-            Self {
-                camera,
-                completed: sys::libcamera_camera_request_completed_connect(
-                    camera,
-                    Some(completed),
-                    data,
-                ),
-                disconnected: sys::libcamera_camera_disconnected_connect(
-                    camera,
-                    Some(disconnected),
-                    data,
-                ),
-                receiver,
-            }
-        }
+/// Where a camera's signals arrive.
+#[derive(Default)]
+pub struct Receiver {
+    camera: String,
+    run: Mutex<Option<Arc<Run>>>,
+    gone: AtomicBool,
+}
+
+impl std::fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receiver")
+            .field("camera", &self.camera)
+            .finish()
     }
 }
 
-impl Drop for Signals {
-    fn drop(&mut self) {
-        // SAFETY: the camera's owner drops this while it still has the camera, and after it was stopped.
-        unsafe {
-            sys::libcamera_camera_request_completed_disconnect(self.camera, self.completed);
-            sys::libcamera_camera_disconnected_disconnect(self.camera, self.disconnected);
-            drop(Box::from_raw(self.receiver.as_ptr()));
+impl Receiver {
+    pub fn new(camera: String) -> Self {
+        Self {
+            camera,
+            ..Self::default()
         }
     }
-}
 
-/// Runs in libcamera's thread, under a frame of C++ that no panic may cross. After one the camera counts as gone, so that nobody waits for it.
-fn guarded(receiver: &Receiver, body: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(body)).is_err() {
-        let _ = catch_unwind(AssertUnwindSafe(|| receiver.events.disconnected()));
+    /// Whether it still is the receiver of this camera, and not of one of the same name that was unplugged.
+    pub fn serves(&self, camera: &str) -> bool {
+        self.camera == camera && !self.gone.load(Ordering::Relaxed)
+    }
+
+    /// # Safety
+    /// `camera` lives, and the receiver will live until the camera's manager was destroyed.
+    pub unsafe fn connect(self: &Arc<Self>, camera: *mut sys::libcamera_camera_t) {
+        let data = Arc::as_ptr(self).cast_mut().cast::<c_void>();
+        // SAFETY: as promised. The handles, a byte each, would serve to disconnect.
+        unsafe {
+            sys::libcamera_camera_request_completed_connect(camera, Some(completed), data);
+            sys::libcamera_camera_disconnected_connect(camera, Some(disconnected), data);
+        }
+    }
+
+    pub fn plug(&self, run: Option<Run>) {
+        let before = std::mem::replace(&mut *self.run.lock(), run.map(Arc::new));
+        drop(before);
+    }
+
+    /// Runs in libcamera's thread, under a frame of C++ that no panic may cross. After one the camera has failed, so that nobody waits for it.
+    fn receive(&self, body: impl FnOnce(&Run)) {
+        let run = self.run.lock().clone();
+        let Some(run) = run else { return };
+        if catch_unwind(AssertUnwindSafe(|| body(&run))).is_err() {
+            let error = CameraError::Call {
+                camera: self.camera.clone(),
+                call: "handling what the camera told",
+                reason: io::Error::other("a panic, see the log"),
+            };
+            let _ = catch_unwind(AssertUnwindSafe(|| run.events.failed(error)));
+        }
     }
 }
 
 unsafe extern "C" fn disconnected(data: *mut c_void) {
-    // SAFETY: `data` is the receiver, which outlives the connection.
+    // SAFETY: `data` is the receiver, which outlives the camera's manager.
     let receiver = unsafe { &*data.cast::<Receiver>() };
-    guarded(receiver, || receiver.events.disconnected());
+    receiver.gone.store(true, Ordering::Relaxed);
+    receiver.receive(|run| {
+        run.events.failed(CameraError::Gone {
+            camera: receiver.camera.clone(),
+        });
+    });
 }
 
 unsafe extern "C" fn completed(data: *mut c_void, request: *mut sys::libcamera_request_t) {
-    // SAFETY: `data` is the receiver, which outlives the connection; the request lives, and is ours to look at until it is queued again.
+    // SAFETY: as above; the request lives, and is ours to look at until it is queued again.
     let receiver = unsafe { &*data.cast::<Receiver>() };
-    guarded(receiver, || {
+    receiver.receive(|run| {
         // SAFETY: as above.
-        let completion = unsafe { completion(receiver, request) };
-        receiver.events.completed(completion);
+        let completion = unsafe { completion(run, request) };
+        if let Some(in_flight) = run.in_flight.get(completion.request.0 as usize) {
+            in_flight.store(false, Ordering::Release);
+        }
+        run.events.completed(completion);
     });
 }
 
 /// # Safety
 /// `request` has completed and was not queued again.
-unsafe fn completion(receiver: &Receiver, request: *mut sys::libcamera_request_t) -> Completion {
+unsafe fn completion(run: &Run, request: *mut sys::libcamera_request_t) -> Completion {
     use sys::libcamera_request_status as status;
     let mut frames = [None; MAX_STREAMS];
     let mut timestamp = None;
     // SAFETY: as promised; buffers and their metadata live as long as the request holds them.
     unsafe {
-        for (frame, stream) in frames.iter_mut().zip(&receiver.streams) {
+        for (frame, stream) in frames.iter_mut().zip(&run.streams) {
             let buffer = sys::libcamera_request_find_buffer(request, stream.raw);
             if !buffer.is_null() {
                 let metadata = sys::libcamera_framebuffer_metadata(buffer);

@@ -198,13 +198,18 @@ impl CameraDevice for Device {
             .map(|stream| stream.frames.len() as u32)
             .collect();
         let interval = self.camera.spec.interval;
-        let sensor = Sensor::start(self.camera.script.clone(), interval, streams, events).map_err(
-            |reason| CameraError::Call {
-                camera: self.id().to_owned(),
-                call: "start",
-                reason,
-            },
-        )?;
+        let sensor = Sensor::start(
+            self.id().to_owned(),
+            self.camera.script.clone(),
+            interval,
+            streams,
+            events,
+        )
+        .map_err(|reason| CameraError::Call {
+            camera: self.id().to_owned(),
+            call: "start",
+            reason,
+        })?;
         let queue = Queue {
             camera: self.camera.clone(),
             shared: sensor.shared.clone(),

@@ -5,8 +5,8 @@ use super::{
     script::{Fault, Script},
 };
 use crate::camera::{
-    CameraEvents, CompletedFrame, Completion, CompletionStatus, FrameSet, FrameStatus, MAX_STREAMS,
-    RequestId, StreamConfig,
+    CameraError, CameraEvents, CompletedFrame, Completion, CompletionStatus, FrameSet, FrameStatus,
+    MAX_STREAMS, RequestId, StreamConfig,
 };
 use crate::os::clock;
 use crate::sync::{Arc, Condvar, Mutex};
@@ -61,6 +61,7 @@ pub struct Sensor {
 
 impl Sensor {
     pub fn start(
+        camera: String,
         script: Arc<Script>,
         interval: Duration,
         streams: Vec<Stream>,
@@ -68,6 +69,7 @@ impl Sensor {
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let mut work = Work {
+            camera,
             script,
             interval,
             streams,
@@ -104,6 +106,7 @@ struct Work {
     streams: Vec<Stream>,
     events: Arc<dyn CameraEvents>,
     shared: Arc<Shared>,
+    camera: String,
     sequence: u32,
     /// When the next frame is exposed.
     next: Instant,
@@ -115,7 +118,9 @@ impl Work {
             self.fill(request, frames);
         }
         if self.script.is_gone() {
-            self.events.disconnected();
+            self.events.failed(CameraError::Gone {
+                camera: self.camera.clone(),
+            });
             return;
         }
         let left = std::mem::take(&mut self.shared.state.lock().requests);
