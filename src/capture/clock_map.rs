@@ -7,6 +7,8 @@ pub struct ClockReading {
     pub boottime: u64,
     /// The pipeline's clock, where the element has one.
     pub pipeline: Option<u64>,
+    /// How long reading them took: the readings may be apart by as much.
+    pub bracket: u64,
 }
 
 /// Where a frame was in time.
@@ -25,8 +27,10 @@ pub struct ClockMap {
     offset: Option<i64>,
 }
 
-/// A distance that changes by more than this is another clock, not noise.
+/// A distance that changes by more than this, and by more than its own readings may be apart, is another clock, not noise.
 const JUMP_NS: i64 = 1_000_000;
+/// A frame that is older than this carries the time of another clock.
+const OLDEST_NS: u64 = 5_000_000_000;
 const SMOOTHING: i64 = 16;
 
 impl ClockMap {
@@ -38,20 +42,22 @@ impl ClockMap {
             Some(sensor) if sensor > now.monotonic && sensor <= now.boottime => now.boottime,
             _ => now.monotonic,
         };
-        let sensor = sensor.unwrap_or(reference).min(reference);
+        let sensor = sensor.filter(|sensor| (reference.saturating_sub(OLDEST_NS)..reference).contains(sensor));
+        let sensor = sensor.unwrap_or(reference);
         Timing {
             pipeline: now
                 .pipeline
-                .map(|pipeline| sensor as i64 + self.smoothed(pipeline as i64 - reference as i64)),
+                .map(|pipeline| sensor as i64 + self.smoothed(pipeline as i64 - reference as i64, now.bracket)),
             age: reference - sensor,
         }
     }
 
-    fn smoothed(&mut self, measured: i64) -> i64 {
+    fn smoothed(&mut self, measured: i64, bracket: u64) -> i64 {
+        let bracket = i64::try_from(bracket).unwrap_or(i64::MAX);
         let offset = match self.offset {
-            Some(offset) if (measured - offset).abs() < JUMP_NS => {
-                offset + (measured - offset) / SMOOTHING
-            }
+            Some(offset) if (measured - offset).abs() < JUMP_NS => offset + (measured - offset) / SMOOTHING,
+            // The thread was interrupted between the readings: they say nothing.
+            Some(offset) if (measured - offset).abs() <= bracket => offset,
             _ => measured,
         };
         self.offset = Some(offset);
@@ -67,6 +73,7 @@ mod tests {
         monotonic: 10_000_000_000,
         boottime: 10_000_000_000,
         pipeline: Some(3_000_000_000),
+        bracket: 200,
     };
 
     #[test]
@@ -128,21 +135,34 @@ mod tests {
     }
 
     #[test]
+    fn an_absurdly_old_timestamp_is_as_good_as_none() {
+        assert_eq!(ClockMap::default().timing(Some(1), NOW).age, 0);
+    }
+
+    #[test]
+    fn a_reading_that_was_interrupted_says_nothing() {
+        let mut map = ClockMap::default();
+        map.timing(None, NOW);
+        let interrupted = ClockReading { pipeline: Some(3_008_000_000), bracket: 16_000_000, ..NOW };
+        assert_eq!(map.timing(None, interrupted).pipeline, Some(3_000_000_000));
+    }
+
+    #[test]
     fn noise_of_a_reading_is_smoothed_and_another_clock_is_taken_at_once() {
         let mut map = ClockMap::default();
-        map.timing(Some(10_000_000_000), NOW);
+        map.timing(None, NOW);
         let late = ClockReading {
             pipeline: Some(3_000_160_000),
             ..NOW
         };
         assert_eq!(
-            map.timing(Some(10_000_000_000), late).pipeline,
+            map.timing(None, late).pipeline,
             Some(3_000_010_000)
         );
         let other = ClockReading {
             pipeline: Some(77),
             ..NOW
         };
-        assert_eq!(map.timing(Some(10_000_000_000), other).pipeline, Some(77));
+        assert_eq!(map.timing(None, other).pipeline, Some(77));
     }
 }

@@ -23,12 +23,12 @@ impl PipelineClock {
         let before = clock.as_ref().map(|clock| clock.time());
         let (monotonic, boottime) = (clock::monotonic(), clock::boottime());
         let after = clock.as_ref().map(|clock| clock.time());
+        let bracket = before.zip(after).map(|(before, after)| (before.nseconds(), after.nseconds()));
         ClockReading {
             monotonic,
             boottime,
-            pipeline: before
-                .zip(after)
-                .map(|(before, after)| (before.nseconds() + after.nseconds()) / 2),
+            pipeline: bracket.map(|(before, after)| (before + after) / 2),
+            bracket: bracket.map_or(0, |(before, after)| after.saturating_sub(before)),
         }
     }
 }

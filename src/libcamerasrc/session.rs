@@ -78,7 +78,7 @@ impl Session {
             })?;
         let (frames, kind) = frames(device, &choice, &agreed)?;
         let layout = plane_layout(&choice, &agreed, &frames);
-        let interval = frame_interval(choice.framerate);
+        let interval = frame_interval(choice.framerate).map(|interval| interval.max(1));
 
         let gate: Arc<OnceLock<Arc<Gate>>> = Arc::default();
         let wake = {

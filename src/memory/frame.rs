@@ -123,14 +123,17 @@ impl FrameMemories {
         Ok(())
     }
 
-    /// Gives the frame's memories to a buffer. They must all rest.
-    pub fn append_to(&self, buffer: &mut gst::BufferRef) {
+    /// Gives the frame's memories to a buffer. False when somebody has one of them.
+    #[must_use]
+    pub fn append_to(&self, buffer: &mut gst::BufferRef) -> bool {
         let mut state = self.shared.state.lock();
-        debug_assert_eq!(state.out, 0, "the driver hands out frames that are free");
+        if state.out != 0 {
+            return false;
+        }
         state.out = (1 << self.memories.len()) - 1;
         drop(state);
         for whole in &self.memories {
-            // SAFETY: the memory rests, so its one reference is ours to give away. Its extent is put back to what it was made with.
+            // SAFETY: the memory rested, so its one reference is ours to give away. Its extent is put back to what it was made with.
             unsafe {
                 let memory = whole.memory.as_ptr();
                 (*memory).offset = 0;
@@ -138,6 +141,7 @@ impl FrameMemories {
                 gst::ffi::gst_buffer_append_memory(buffer.as_mut_ptr(), memory);
             }
         }
+        true
     }
 }
 
@@ -167,30 +171,29 @@ unsafe extern "C" fn forget(data: glib::ffi::gpointer) {
 
 /// FALSE keeps the memory: its last reference was dropped, and is taken over again.
 unsafe extern "C" fn dispose(object: *mut gst::ffi::GstMiniObject) -> glib::ffi::gboolean {
-    let kept = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: the memory lives for the call, and with it its membership, which `add` has set.
-        let membership = unsafe {
-            let data = gst::ffi::gst_mini_object_get_qdata(object, *QUARK);
-            data.cast::<Membership>().as_ref()?
-        };
-        // The memory rests as soon as the lock is left, and may be freed by the set's end: nothing of it is touched after that.
-        let shared = membership.shared.clone();
-        let mut state = shared.state.lock();
-        let returned = state.returned.clone()?;
-        state.out &= !membership.bit;
-        // SAFETY: the count is zero and nobody else has the object; now it is one, and ours.
-        unsafe { gst::ffi::gst_mini_object_ref(object) };
-        let back = state.out == 0;
-        drop(state);
-        if back {
-            returned(shared.frame);
-        }
-        Some(())
-    }));
-    match kept {
-        Ok(Some(())) => glib::ffi::GFALSE,
-        _ => glib::ffi::GTRUE,
+    // SAFETY: the memory lives for the call, and with it its membership, which `add` has set.
+    let membership = unsafe {
+        let data = gst::ffi::gst_mini_object_get_qdata(object, *QUARK);
+        data.cast::<Membership>().as_ref()
+    };
+    let Some(membership) = membership else {
+        return glib::ffi::GTRUE;
+    };
+    // The memory rests as soon as the lock is left, and may be freed by the set's end: nothing of it is touched after that.
+    let shared = membership.shared.clone();
+    let mut state = shared.state.lock();
+    let Some(returned) = state.returned.clone() else {
+        return glib::ffi::GTRUE;
+    };
+    state.out &= !membership.bit;
+    // SAFETY: the count is zero and nobody else has the object; now it is one, and ours.
+    unsafe { gst::ffi::gst_mini_object_ref(object) };
+    let back = state.out == 0;
+    drop(state);
+    if back && catch_unwind(AssertUnwindSafe(|| returned(shared.frame))).is_err() {
+        gst::error!(gst::CAT_RUST, "a panic when a frame came back; the frame is lost");
     }
+    glib::ffi::GFALSE
 }
 
 /// A file descriptor's share of a frame, from the file's begin to where its last plane ends.

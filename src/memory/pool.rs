@@ -8,6 +8,7 @@ use crate::camera::{FrameId, FrameLayout};
 use crate::sync::{Arc, LazyLock, Mutex};
 use glib::subclass::{Signal, prelude::*};
 use gst::{prelude::*, subclass::prelude::*};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How the planes lie in each buffer, for its GstVideoMeta.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,44 +70,53 @@ mod imp {
             params: Option<&gst::BufferPoolAcquireParams>,
         ) -> Result<gst::Buffer, gst::FlowError> {
             let Some(frame) = params.and_then(asked_frame) else {
-                gst::warning!(
-                    CAT,
-                    imp = self,
-                    "frames come from the camera; nobody else can acquire one"
-                );
+                gst::warning!(CAT, imp = self, "frames come from the camera; nobody else can acquire one");
                 return Err(gst::FlowError::Error);
             };
+            let panicked = |_| {
+                gst::error!(CAT, imp = self, "a panic in acquire_buffer");
+                Err(gst::FlowError::Error)
+            };
+            catch_unwind(AssertUnwindSafe(|| self.take(frame))).unwrap_or_else(panicked)
+        }
+
+        fn release_buffer(&self, buffer: gst::Buffer) {
+            if catch_unwind(AssertUnwindSafe(|| self.put_back(buffer))).is_err() {
+                gst::error!(CAT, imp = self, "a panic in release_buffer");
+            }
+        }
+    }
+
+    impl FramePool {
+        fn take(&self, frame: FrameId) -> Result<gst::Buffer, gst::FlowError> {
             let mut state = self.state.lock();
-            let (frames, shell, layout) = (
-                state.frames.clone(),
-                state.shells.pop(),
-                state.layout.clone(),
-            );
+            let (frames, shell, layout) = (state.frames.clone(), state.shells.pop(), state.layout.clone());
             drop(state);
+            let frame = frames.get(frame.0 as usize).ok_or(gst::FlowError::Flushing)?;
             let mut buffer = match shell {
                 Some(shell) => shell,
                 None => new_shell(layout.as_deref()).map_err(|_| gst::FlowError::Error)?,
             };
-            let frame = frames
-                .get(frame.0 as usize)
-                .ok_or(gst::FlowError::Flushing)?;
-            frame.append_to(buffer.get_mut().ok_or(gst::FlowError::Error)?);
-            Ok(buffer)
+            if frame.append_to(buffer.get_mut().ok_or(gst::FlowError::Error)?) {
+                return Ok(buffer);
+            }
+            gst::warning!(CAT, imp = self, "that frame is in use");
+            Err(gst::FlowError::Error)
         }
 
-        fn release_buffer(&self, mut buffer: gst::Buffer) {
+        fn put_back(&self, mut buffer: gst::Buffer) {
             // The frame may come back by this, and its return calls whoever listens: no lock of ours is held.
             match buffer.get_mut() {
                 Some(shell) => shell.remove_all_memory(),
                 None => return,
             }
             let mut state = self.state.lock();
-            if state.frames.is_empty() {
-                drop(state);
-                drop(buffer);
-            } else {
+            if !state.frames.is_empty() {
                 state.shells.push(buffer);
+                return;
             }
+            drop(state);
+            drop(buffer);
         }
     }
 
@@ -122,8 +132,10 @@ mod imp {
                 &layout.offsets,
                 &layout.strides,
             )?;
-            // SAFETY: the meta is borrowed mutably; the flag keeps it when the buffer is reset for its next round.
-            unsafe { (*meta.as_mut_ptr()).meta.flags |= gst::ffi::GST_META_FLAG_POOLED };
+            // SAFETY: the meta is borrowed mutably. It stays when the buffer is reset for its next round, and no consumer can take it off.
+            unsafe {
+                (*meta.as_mut_ptr()).meta.flags |= gst::ffi::GST_META_FLAG_POOLED | gst::ffi::GST_META_FLAG_LOCKED;
+            }
         }
         Ok(buffer)
     }

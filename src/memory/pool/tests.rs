@@ -138,11 +138,12 @@ fn strangers_cannot_take_a_frame() {
         pool.buffer(FrameId(5)).err(),
         Some(gst::FlowError::Flushing)
     );
+    let held = pool.buffer(FrameId(0)).unwrap();
+    let again = pool.buffer(FrameId(0)).err();
+    assert_eq!(again, Some(gst::FlowError::Error), "it is in use");
+    drop(held);
     pool.close();
-    assert_eq!(
-        pool.buffer(FrameId(0)).err(),
-        Some(gst::FlowError::Flushing)
-    );
+    assert_eq!(pool.buffer(FrameId(0)).err(), Some(gst::FlowError::Flushing));
 }
 
 #[test]
