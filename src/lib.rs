@@ -36,12 +36,14 @@
 //!
 //! ## Locks
 //!
-//! No lock of ours is held while GStreamer or a callback is called. In the order in which a thread takes them:
+//! No lock of ours is held while anything comes out at the application, nor while one thread of ours waits for another. In the order in which a
+//! thread takes them:
 //!
-//! 1. the element's camera lock (the only one held across calls of libcamera: open, configure, start, stop);
-//! 2. libcamera's run lock ([`backend`]; callbacks never take it);
-//! 3. the element's streaming lock, its settings lock;
-//! 4. leaf locks, one at a time: the loop state, the pool, a frame's memories, the pipeline clock.
+//! 1. the element's camera lock, held while libcamera opens, configures, starts or stops the camera, and while a session's objects are made;
+//! 2. the capture task's own lock of its requests: nobody else takes it;
+//! 3. libcamera's locks of ours ([`backend`]): a camera's runs (start, stop, queueing a request), the manager's. Callbacks take neither;
+//! 4. the element's streaming lock, its settings and offer locks;
+//! 5. leaf locks, one at a time: the loop state, the pool, a frame's memories, a camera's receiver, the pipeline clock.
 //!
 //! ## Decisions that were measured
 //!

@@ -88,9 +88,11 @@ impl ModelTask {
 struct Handle(Arc<ModelTask>);
 
 impl TaskControl for Handle {
-    fn start(&self) {
+    /// It has its thread already.
+    fn start(&self) -> bool {
         let mut state = self.0.state.lock();
         self.0.set(&mut state, State::Started);
+        true
     }
     /// Whatever the state was: this is what overwrites a STOPPED.
     fn pause(&self) {
@@ -195,6 +197,7 @@ fn the_gate_loses_no_wakeup() {
     check("the gate, two producers", || {
         let task = ModelTask::new();
         let gate = Arc::new(TaskGate::new(Handle(task.clone())));
+        assert!(gate.open());
         let work = Arc::new(Work::default());
         let runner = {
             let (gate, work) = (gate.clone(), work.clone());
@@ -296,6 +299,7 @@ fn the_gate_can_be_closed_at_any_moment() {
     check("the gate, closed at any moment", || {
         let task = ModelTask::new();
         let gate = Arc::new(TaskGate::new(Handle(task.clone())));
+        assert!(gate.open());
         let runner = {
             let gate = gate.clone();
             thread::spawn(move || task.run(|| gate.iterate(|| ())))
@@ -358,6 +362,70 @@ fn notifying_for_every_frame_is_enough() {
             free.add(frame);
             task.resume();
         });
+    });
+}
+
+/// Two streams, of which one has no frame: what was taken for the other is given back.
+fn starved(notify_on_rollback: bool) {
+    let task = ModelTask::new();
+    let frames = Arc::new(Work::default());
+    frames.add(1);
+    let runner = {
+        let (task, frames) = (task.clone(), frames.clone());
+        thread::spawn(move || {
+            task.run(|| {
+                let handle = Handle(task.clone());
+                handle.pause();
+                if let Some(frame) = frames.take() {
+                    frames.add(frame);
+                    if notify_on_rollback {
+                        handle.resume();
+                    }
+                }
+            });
+        })
+    };
+    Handle(task).join();
+    runner.join().unwrap();
+}
+
+/// It looks again and again, for ever: loom gives up after so many branches.
+#[test]
+#[should_panic(expected = "maximum number of branches")]
+fn a_rollback_that_notifies_spins() {
+    check("rollback that notifies", || starved(true));
+}
+
+/// A lock that is held while a request is queued, and that the completion takes under a lock of the camera's.
+fn queue_against_completion(held: bool) {
+    let ours = Arc::new(Mutex::new(()));
+    let cameras = Arc::new(Mutex::new(()));
+    let camera = {
+        let (ours, cameras) = (ours.clone(), cameras.clone());
+        thread::spawn(move || {
+            let _camera = cameras.lock();
+            let _ours = ours.lock();
+        })
+    };
+    let guard = ours.lock();
+    let guard = held.then_some(guard);
+    drop(cameras.lock());
+    drop(guard);
+    camera.join().unwrap();
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn our_lock_across_the_queueing_of_a_request_deadlocks() {
+    check("a lock held across queue_request", || {
+        queue_against_completion(true)
+    });
+}
+
+#[test]
+fn our_lock_left_before_the_queueing_of_a_request_is_fine() {
+    check("a lock left before queue_request", || {
+        queue_against_completion(false)
     });
 }
 
@@ -467,6 +535,7 @@ fn a_frame_goes_round_while_the_gate_closes() {
     check("one frame's round, closed at any moment", || {
         let task = ModelTask::new();
         let gate = Arc::new(TaskGate::new(Handle(task.clone())));
+        assert!(gate.open());
         let state = {
             let gate = gate.clone();
             Arc::new(LoopState::new(
@@ -501,6 +570,7 @@ fn a_failure_wakes_the_task_that_reports_it_and_ends_the_stream() {
     check("failure, report, end", || {
         let task = ModelTask::new();
         let gate = Arc::new(TaskGate::new(Handle(task.clone())));
+        assert!(gate.open());
         let state = {
             let gate = gate.clone();
             Arc::new(LoopState::new(
@@ -509,12 +579,16 @@ fn a_failure_wakes_the_task_that_reports_it_and_ends_the_stream() {
             ))
         };
         queue_one(&state);
+        let reported = Arc::new(AtomicBool::new(false));
+        let seen = reported.clone();
         let runner = {
             let (gate, state, task) = (gate.clone(), state.clone(), task.clone());
             thread::spawn(move || {
                 task.run(|| {
                     gate.iterate(|| {
                         if let Some(Action::Report(_)) = state.next_action() {
+                            seen.store(true, Ordering::Relaxed);
+                            state.reported();
                             Handle(task.clone()).stop();
                         }
                     });
@@ -523,6 +597,10 @@ fn a_failure_wakes_the_task_that_reports_it_and_ends_the_stream() {
         };
         state.failed(CameraError::NoCamera);
         assert_eq!(state.next_delivery(0), Ok(Delivery::Eos));
+        assert!(
+            reported.load(Ordering::Relaxed),
+            "the end came before its reason"
+        );
         runner.join().unwrap();
     });
 }

@@ -79,6 +79,28 @@ fn caps_that_the_peer_refuses_are_shown_on_both_sides() {
 }
 
 #[test]
+fn a_second_choice_is_taken_where_the_first_is_refused() {
+    let _alone = alone("second choice");
+    let caps = "video/x-raw,width=800,height=600;video/x-raw,width=1280,height=720,colorimetry=sRGB;video/x-raw,width=640";
+    let source = Source::new("libcamerasrc-rs name=source num-buffers=3 ! capsfilter name=filter");
+    let caps: gst::Caps = caps.parse().unwrap();
+    source
+        .pipeline
+        .by_name("filter")
+        .unwrap()
+        .set_property("caps", caps);
+    source.set_state(gst::State::Playing);
+    let sample = source.pull().unwrap();
+    let width = sample
+        .caps()
+        .unwrap()
+        .structure(0)
+        .unwrap()
+        .get::<i32>("width");
+    assert_eq!(width.unwrap(), 640);
+}
+
+#[test]
 fn an_impossible_change_while_frames_flow_ends_the_stream_with_an_error() {
     let _alone = alone("impossible change");
     let source = Source::playing("libcamerasrc-rs name=source ! capsfilter name=filter");

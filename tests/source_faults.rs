@@ -233,6 +233,94 @@ fn padding_is_said_to_who_understands_and_left_out_for_who_does_not() {
 }
 
 #[test]
+fn the_error_comes_before_the_end() {
+    let _alone = alone("error, then end");
+    for _ in 0..30 {
+        let script = camera(1);
+        let pipeline = gst::parse::launch(&format!(
+            "libcamerasrc-rs camera-name={CAMERA} ! fakesink sync=false"
+        ));
+        let pipeline = pipeline.unwrap().downcast::<gst::Pipeline>().unwrap();
+        pipeline.set_state(gst::State::Playing).unwrap();
+        script.vanish();
+        let wanted = [gst::MessageType::Eos, gst::MessageType::Error];
+        let first = pipeline
+            .bus()
+            .unwrap()
+            .timed_pop_filtered(gst::ClockTime::from_seconds(10), &wanted);
+        pipeline.set_state(gst::State::Null).unwrap();
+        assert_eq!(first.unwrap().type_(), gst::MessageType::Error);
+    }
+}
+
+#[test]
+fn a_camera_that_fills_nothing_is_an_error() {
+    let _alone = alone("cancellation storm");
+    let script = camera(0);
+    for _ in 0..1000 {
+        script.fault(Fault::Cancelled);
+    }
+    let source = source("");
+    let _ = source.pipeline.set_state(gst::State::Playing);
+    assert!(
+        source
+            .only_error()
+            .contains("gives every frame back unfilled")
+    );
+}
+
+/// What a bus handler may do in the thread that posts: here, in the capture task, while the application stops the element.
+#[test]
+fn a_handler_of_the_error_may_ask_the_element_while_it_stops() {
+    let _alone = alone("caps query from a sync handler");
+    for _ in 0..20 {
+        let script = camera(1);
+        let source = playing("");
+        let pad = source.element.static_pad("src").unwrap();
+        let (entered, wait) = std::sync::mpsc::channel();
+        source
+            .pipeline
+            .bus()
+            .unwrap()
+            .set_sync_handler(move |_, message| {
+                if message.type_() == gst::MessageType::Error {
+                    let _ = entered.send(());
+                    // The stop has begun, and waits for this very thread.
+                    std::thread::sleep(Duration::from_millis(20));
+                    pad.query_caps(None);
+                }
+                gst::BusSyncReply::Pass
+            });
+        script.vanish();
+        wait.recv_timeout(SOON).unwrap();
+        to_null("while an error is handled", &source);
+    }
+}
+
+#[test]
+fn a_pool_of_downstreams_is_left_alone() {
+    let _alone = alone("downstream pool");
+    camera(2);
+    let source = source("num-buffers=5");
+    let pad = source.element.static_pad("src").unwrap();
+    let pool = gst::BufferPool::new();
+    let offered = pool.clone();
+    pad.add_probe(
+        gst::PadProbeType::QUERY_DOWNSTREAM,
+        move |_, info| match info.query_mut().map(gst::QueryRef::view_mut) {
+            Some(gst::QueryViewMut::Allocation(query)) => {
+                query.add_allocation_pool(Some(&offered), 1000, 2, 0);
+                gst::PadProbeReturn::Handled
+            }
+            _ => gst::PadProbeReturn::Ok,
+        },
+    );
+    source.set_state(gst::State::Playing);
+    assert_eq!(source.count(), 5);
+    assert!(!pool.is_active());
+}
+
+#[test]
 fn streaming_goes_on_after_a_flush() {
     let _alone = alone("flush");
     camera(2);

@@ -42,12 +42,13 @@ impl ClockMap {
             Some(sensor) if sensor > now.monotonic && sensor <= now.boottime => now.boottime,
             _ => now.monotonic,
         };
-        let sensor = sensor.filter(|sensor| (reference.saturating_sub(OLDEST_NS)..reference).contains(sensor));
+        let sensor = sensor
+            .filter(|sensor| (reference.saturating_sub(OLDEST_NS)..reference).contains(sensor));
         let sensor = sensor.unwrap_or(reference);
         Timing {
-            pipeline: now
-                .pipeline
-                .map(|pipeline| sensor as i64 + self.smoothed(pipeline as i64 - reference as i64, now.bracket)),
+            pipeline: now.pipeline.map(|pipeline| {
+                sensor as i64 + self.smoothed(pipeline as i64 - reference as i64, now.bracket)
+            }),
             age: reference - sensor,
         }
     }
@@ -55,7 +56,9 @@ impl ClockMap {
     fn smoothed(&mut self, measured: i64, bracket: u64) -> i64 {
         let bracket = i64::try_from(bracket).unwrap_or(i64::MAX);
         let offset = match self.offset {
-            Some(offset) if (measured - offset).abs() < JUMP_NS => offset + (measured - offset) / SMOOTHING,
+            Some(offset) if (measured - offset).abs() < JUMP_NS => {
+                offset + (measured - offset) / SMOOTHING
+            }
             // The thread was interrupted between the readings: they say nothing.
             Some(offset) if (measured - offset).abs() <= bracket => offset,
             _ => measured,
@@ -143,7 +146,11 @@ mod tests {
     fn a_reading_that_was_interrupted_says_nothing() {
         let mut map = ClockMap::default();
         map.timing(None, NOW);
-        let interrupted = ClockReading { pipeline: Some(3_008_000_000), bracket: 16_000_000, ..NOW };
+        let interrupted = ClockReading {
+            pipeline: Some(3_008_000_000),
+            bracket: 16_000_000,
+            ..NOW
+        };
         assert_eq!(map.timing(None, interrupted).pipeline, Some(3_000_000_000));
     }
 
@@ -155,10 +162,7 @@ mod tests {
             pipeline: Some(3_000_160_000),
             ..NOW
         };
-        assert_eq!(
-            map.timing(None, late).pipeline,
-            Some(3_000_010_000)
-        );
+        assert_eq!(map.timing(None, late).pipeline, Some(3_000_010_000));
         let other = ClockReading {
             pipeline: Some(77),
             ..NOW

@@ -14,7 +14,8 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// What the gate needs of a task: GstTask's verbs.
 pub trait TaskControl {
-    fn start(&self);
+    /// False when there is no thread for it.
+    fn start(&self) -> bool;
     fn pause(&self);
     /// Undoes a pause. Does nothing to a task that was stopped.
     fn resume(&self);
@@ -26,6 +27,7 @@ pub trait TaskControl {
 #[derive(Debug)]
 pub struct TaskGate<T> {
     task: T,
+    opened: AtomicBool,
     closing: AtomicBool,
 }
 
@@ -33,12 +35,17 @@ impl<T: TaskControl> TaskGate<T> {
     pub fn new(task: T) -> Self {
         Self {
             task,
+            opened: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         }
     }
 
-    pub fn open(&self) {
-        self.task.start();
+    /// Starts the task. False when there is no thread for it, and so nothing to close.
+    #[must_use]
+    pub fn open(&self) -> bool {
+        let opened = self.task.start();
+        self.opened.store(opened, Ordering::Relaxed);
+        opened
     }
 
     /// To be called after something was published for the task.
@@ -56,9 +63,11 @@ impl<T: TaskControl> TaskGate<T> {
         step();
     }
 
-    /// Returns when the task's thread has gone.
+    /// Returns when the task's thread has gone. Harmless when there never was one, or it has gone before.
     pub fn close(&self) {
-        self.closing.store(true, Ordering::Relaxed);
-        self.task.join();
+        if self.opened.load(Ordering::Relaxed) {
+            self.closing.store(true, Ordering::Relaxed);
+            self.task.join();
+        }
     }
 }

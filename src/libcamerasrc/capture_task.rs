@@ -14,10 +14,10 @@ use std::{
 #[derive(Debug)]
 pub struct Task(gst::Task);
 
-/// Starting, pausing and joining fail only where there is nothing to do; resuming a task that was stopped is refused, and meant to be.
+/// Pausing and joining fail only where there is nothing to do; resuming a task that was stopped is refused, and meant to be.
 impl TaskControl for Task {
-    fn start(&self) {
-        let _ = self.0.start();
+    fn start(&self) -> bool {
+        self.0.start().is_ok()
     }
     fn pause(&self) {
         let _ = self.0.pause();

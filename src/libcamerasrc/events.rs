@@ -17,13 +17,19 @@ impl PipelineClock {
         drop(before);
     }
 
+    pub fn is_set(&self) -> bool {
+        self.0.lock().is_some()
+    }
+
     /// The kernel's clocks in the middle of two readings of the pipeline's.
     pub fn read(&self) -> ClockReading {
         let clock = self.0.lock().clone();
         let before = clock.as_ref().map(|clock| clock.time());
         let (monotonic, boottime) = (clock::monotonic(), clock::boottime());
         let after = clock.as_ref().map(|clock| clock.time());
-        let bracket = before.zip(after).map(|(before, after)| (before.nseconds(), after.nseconds()));
+        let bracket = before
+            .zip(after)
+            .map(|(before, after)| (before.nseconds(), after.nseconds()));
         ClockReading {
             monotonic,
             boottime,

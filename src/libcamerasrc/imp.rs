@@ -9,9 +9,9 @@ use super::{
     settings::{PROPERTIES, Settings},
     stamp::{Latency, stamp},
 };
-use crate::camera::{CameraDevice, CameraError};
+use crate::camera::CameraError;
 use crate::sync::{Arc, LazyLock, Mutex};
-use crate::video::caps::Offer;
+use crate::video::caps::{Choice, Offer};
 use crate::video::format::template_caps;
 use crate::video::repack::Repack;
 use gst::subclass::prelude::*;
@@ -42,12 +42,15 @@ struct Streaming {
     next_sequence: Option<u32>,
 }
 
-/// Locks, in the order in which a thread takes them: `camera`, then `streaming`; `settings` alone. Of these only `camera` is held while
-/// libcamera is called, and none while GStreamer is. The loop state's leaf lock may follow any of them.
+/// Locks, in the order in which a thread takes them: `camera`, then `streaming`; `settings` and `offer` alone. `camera` is held while the camera
+/// is configured, started or stopped, and while the objects of a session are made; nothing that waits for another thread of ours, and nothing
+/// that comes out at the application, is done under any of them. The loop state's leaf lock may follow any of them.
 #[derive(Debug, Default)]
 pub struct LibcameraSrc {
     settings: Mutex<Settings>,
     camera: Mutex<Option<Opened>>,
+    /// Of the open camera. Caps are asked for at any time, also while the camera is being stopped.
+    offer: Mutex<Option<Offer>>,
     streaming: Mutex<Streaming>,
     clock: Arc<PipelineClock>,
     latency: Latency,
@@ -140,6 +143,7 @@ impl ElementImpl for LibcameraSrc {
         }
         let success = self.parent_change_state(transition);
         if transition == gst::StateChange::ReadyToNull {
+            *self.offer.lock() = None;
             let camera = self.camera.lock().take();
             drop(camera);
         }
@@ -169,8 +173,6 @@ impl BaseSrcImpl for LibcameraSrc {
     fn caps(&self, filter: Option<&gst::Caps>) -> Option<gst::Caps> {
         let caps = self
             .offer()
-            .ok()
-            .flatten()
             .map_or_else(template_caps, |offer| offer.caps());
         Some(match filter {
             Some(filter) => filter.intersect_with_mode(&caps, gst::CapsIntersectMode::First),
@@ -197,11 +199,15 @@ impl BaseSrcImpl for LibcameraSrc {
         Ok(())
     }
 
-    /// The camera's frames are what is pushed; nobody else allocates. A peer that cannot see how their planes lie gets copies.
+    /// The camera's frames are what is pushed; no pool of downstream's is taken, which GstBaseSrc would activate for nothing. A peer that
+    /// cannot see how the frames' planes lie gets copies.
     fn decide_allocation(
         &self,
         query: &mut gst::query::Allocation,
     ) -> Result<(), gst::LoggableError> {
+        while query.allocation_pools().next().is_some() {
+            query.remove_nth_allocation_pool(0);
+        }
         let sees_layout = query
             .find_allocation_meta::<gst_video::VideoMeta>()
             .is_some();
@@ -218,7 +224,14 @@ impl BaseSrcImpl for LibcameraSrc {
                 "downstream does not know GstVideoMeta: every frame is copied"
             );
         }
-        self.streaming.lock().repack = repack.map(Arc::new);
+        let before = std::mem::replace(&mut self.streaming.lock().repack, repack.map(Arc::new));
+        drop(before);
+        Ok(())
+    }
+
+    /// An EOS of the last time that came while it was being stopped is not one of this time.
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        self.streaming.lock().eos = false;
         Ok(())
     }
 
@@ -237,8 +250,9 @@ impl BaseSrcImpl for LibcameraSrc {
         let mut streaming = self.streaming.lock();
         streaming.eos = false;
         streaming.next_sequence = None;
-        streaming.repack = None;
+        let repack = streaming.repack.take();
         drop(streaming);
+        drop(repack);
         self.latency.reset();
         Ok(())
     }
@@ -249,10 +263,7 @@ impl BaseSrcImpl for LibcameraSrc {
 
     fn query(&self, query: &mut gst::QueryRef) -> bool {
         if let gst::QueryViewMut::Latency(latency) = query.view_mut() {
-            let Some(session) = self.session() else {
-                return false;
-            };
-            let (min, max) = self.latency.range(&session);
+            let (min, max) = self.latency.range(self.session().as_deref());
             latency.set(true, min, max);
             return true;
         }
@@ -273,8 +284,14 @@ impl PushSrcImpl for LibcameraSrc {
             None if eos => return Err(gst::FlowError::Eos),
             None => return Err(gst::FlowError::NotNegotiated),
         };
-        let Some((mut buffer, captured)) = session.next()? else {
-            return Err(gst::FlowError::Eos);
+        let (mut buffer, captured) = loop {
+            let Some((buffer, captured)) = session.next()? else {
+                return Err(gst::FlowError::Eos);
+            };
+            // A frame that was completed before the element had its clock has no time, and is from before PLAYING.
+            if captured.timing.pipeline.is_some() || !self.clock.is_set() {
+                break (buffer, captured);
+            }
         };
         let mut streaming = self.streaming.lock();
         let expected = streaming
@@ -287,8 +304,8 @@ impl PushSrcImpl for LibcameraSrc {
         if let Some(buffer) = buffer.get_mut() {
             stamp(buffer, &captured, &session, element.base_time(), discont);
         }
-        if self.latency.observe(captured.timing.age, &session) {
-            let _ = element.post_message(gst::message::Latency::builder().src(&*element).build());
+        if self.latency.observe(captured.timing.age) {
+            self.announce_latency();
         }
         Ok(CreateSuccess::NewBuffer(match repack {
             Some(repack) => repack.repack(&buffer)?,
@@ -304,9 +321,14 @@ impl LibcameraSrc {
 
     fn open(&self) -> Result<(), gst::StateChangeError> {
         let name = self.settings.lock().camera_name.clone();
-        match opened::open(name.as_deref()) {
-            Ok(opened) => {
+        let opened = opened::open(name.as_deref()).and_then(|opened| {
+            let offer = negotiation::offer(&*opened.device)?;
+            Ok((opened, offer))
+        });
+        match opened {
+            Ok((opened, offer)) => {
                 gst::info!(CAT, imp = self, "camera {}", opened.device.id());
+                *self.offer.lock() = Some(offer);
                 *self.camera.lock() = Some(opened);
                 Ok(())
             }
@@ -318,50 +340,34 @@ impl LibcameraSrc {
     }
 
     /// What the camera offers; `None` while it is not open.
-    fn offer(&self) -> Result<Option<Offer>, CameraError> {
+    fn offer(&self) -> Option<Offer> {
         let paced = self.settings.lock().pace;
-        let camera = self.camera.lock();
-        camera
-            .as_ref()
-            .map(|opened| negotiation::offer(&*opened.device, paced))
-            .transpose()
+        let offer = self.offer.lock().clone()?;
+        Some(Offer { paced, ..offer })
     }
 
     /// Chooses, and (re)starts the camera if that changes what it delivers.
     fn negotiated(&self) -> Result<(), gst::ErrorMessage> {
         let camera_error = |error: CameraError| error::message(&error);
-        let closed = || gst::error_msg!(gst::CoreError::StateChange, ("the camera is not open"));
         let element = self.obj();
-        let offer = self.offer().map_err(camera_error)?.ok_or_else(closed)?;
-        let offered = offer.caps();
-        let allowed = element.src_pad().peer_query_caps(Some(&offered));
-        let choices = offer.choices(&allowed);
-        if choices.is_empty() {
-            let wanted = element.src_pad().peer_query_caps(None);
-            let delivers = offer.describe();
-            return Err(gst::error_msg!(
-                gst::StreamError::Format,
-                ("the camera cannot deliver what downstream asks for; it delivers {delivers}"),
-                ["downstream asks for {wanted}"]
-            ));
-        }
-
-        let mut camera = self.camera.lock();
-        let device = &mut *camera.as_mut().ok_or_else(closed)?.device;
-        let choice = negotiation::first_valid(device, &offer, &choices).map_err(camera_error)?;
+        let offer = self.offer().ok_or_else(closed)?;
+        let peer = element.src_pad().peer_query_caps(None);
+        let choice = self.chosen(&offer, &peer)?;
         if self
             .session()
             .is_some_and(|session| session.choice == choice)
         {
             return Ok(());
         }
-        self.take_session(device);
+        self.stop_session();
         let weak = element.downgrade();
         let report = move |error: &CameraError| {
             if let Some(element) = weak.upgrade() {
                 element.imp().post_error_message(error::message(error));
             }
         };
+        let mut camera = self.camera.lock();
+        let device = &mut *camera.as_mut().ok_or_else(closed)?.device;
         let session =
             Session::start(device, &offer, choice, &self.clock, report).map_err(camera_error)?;
         let session = Arc::new(session);
@@ -383,27 +389,64 @@ impl LibcameraSrc {
             session.caps,
             session.frames
         );
-        let accepted = element.src_pad().peer_query_accept_caps(&session.caps);
-        if accepted && element.set_caps(&session.caps).is_ok() {
-            return Ok(());
+        self.announce_latency();
+        let refused = |_| {
+            gst::error_msg!(
+                gst::StreamError::Format,
+                ("downstream refuses {}", session.caps)
+            )
+        };
+        element.set_caps(&session.caps).map_err(refused)
+    }
+
+    /// The first choice that the camera delivers as it is and the peer accepts.
+    fn chosen(&self, offer: &Offer, peer: &gst::Caps) -> Result<Choice, gst::ErrorMessage> {
+        let camera_error = |error: CameraError| error::message(&error);
+        let choices = offer.choices(peer);
+        let Some(first) = choices.first() else {
+            let delivers = offer.describe();
+            return Err(gst::error_msg!(
+                gst::StreamError::Format,
+                ("the camera cannot deliver what downstream asks for; it delivers {delivers}"),
+                ["downstream asks for {peer}"]
+            ));
+        };
+        let pad = self.obj().src_pad().clone();
+        let mut refused = None;
+        for choice in &choices {
+            let camera = self.camera.lock();
+            let device = &*camera.as_ref().ok_or_else(closed)?.device;
+            let agreed = negotiation::validate(device, offer, choice).map_err(camera_error)?;
+            drop(camera);
+            let Some(agreed) = agreed else { continue };
+            let caps = offer.fixed_caps(choice, &agreed);
+            if pad.peer_query_accept_caps(&caps) {
+                return Ok(choice.clone());
+            }
+            refused = refused.or(Some(caps));
         }
-        let (caps, wanted) = (&session.caps, element.src_pad().peer_query_caps(None));
-        Err(gst::error_msg!(
-            gst::StreamError::Format,
-            ("downstream refuses the camera's {caps}; it asks for {wanted}. Ask for less, or put a converter behind the camera (videoconvert)")
-        ))
+        if let Some(caps) = refused {
+            return Err(gst::error_msg!(
+                gst::StreamError::Format,
+                ("downstream refuses the camera's {caps}; it asks for {peer}. Ask for less, or put a converter behind the camera (videoconvert)")
+            ));
+        }
+        let camera = self.camera.lock();
+        let device = &*camera.as_ref().ok_or_else(closed)?.device;
+        Err(error::message(&negotiation::adjusted(device, offer, first)))
+    }
+
+    fn announce_latency(&self) {
+        let element = self.obj();
+        let _ = element.post_message(gst::message::Latency::builder().src(&*element).build());
     }
 
     fn stop_session(&self) {
-        if let Some(opened) = self.camera.lock().as_mut() {
-            self.take_session(&mut *opened.device);
-        }
-    }
-
-    fn take_session(&self, device: &mut dyn CameraDevice) {
         let session = self.streaming.lock().session.take();
-        if let Some(session) = session {
-            session.stop(device);
+        let Some(session) = session else { return };
+        session.halt();
+        if let Some(opened) = self.camera.lock().as_mut() {
+            session.finish(&mut *opened.device);
         }
     }
 
@@ -430,4 +473,8 @@ impl LibcameraSrc {
             .field("cancelled", counters.cancelled)
             .build()
     }
+}
+
+fn closed() -> gst::ErrorMessage {
+    gst::error_msg!(gst::CoreError::StateChange, ("the camera is not open"))
 }

@@ -7,7 +7,8 @@ use crate::video::format::media;
 /// What the source is for. (A camera's roles differ in what it chooses by itself.)
 pub const ROLE: StreamRole = StreamRole::VideoRecording;
 
-pub fn offer(device: &dyn CameraDevice, paced: bool) -> Result<Offer, CameraError> {
+/// What the camera offers, not paced.
+pub fn offer(device: &dyn CameraDevice) -> Result<Offer, CameraError> {
     let no_stream = |role| CameraError::NoStream {
         camera: device.id().to_owned(),
         role,
@@ -27,7 +28,7 @@ pub fn offer(device: &dyn CameraDevice, paced: bool) -> Result<Offer, CameraErro
         default,
         formats,
         durations: device.frame_durations(),
-        paced,
+        paced: false,
     })
 }
 
@@ -42,42 +43,35 @@ pub fn wanted(offer: &Offer, choice: &Choice) -> StreamConfig {
     }
 }
 
-/// The first choice that the camera will deliver as it is: cameras adjust some of the sizes that they offer.
-pub fn first_valid(
+/// What the camera makes of a choice; `None` if it would deliver another size or format. Cameras adjust some of the sizes that they offer.
+pub fn validate(
     device: &dyn CameraDevice,
     offer: &Offer,
-    choices: &[Choice],
-) -> Result<Choice, CameraError> {
-    let valid = |choice: &Choice, size: Size| {
-        let wanted = StreamConfig {
-            size,
-            ..wanted(offer, choice)
-        };
-        let agreed = device.validate(&[ROLE], &[wanted])?;
-        let kept = |agreed: &StreamConfig| agreed.size == size && agreed.format == choice.format;
-        Ok::<_, CameraError>(agreed.first().is_some_and(kept))
-    };
-    for choice in choices {
-        if valid(choice, choice.size)? {
-            return Ok(choice.clone());
-        }
-    }
-    let Some(choice) = choices.first() else {
-        return Err(CameraError::NoStream {
-            camera: device.id().to_owned(),
-            role: ROLE.to_string(),
-        });
-    };
+    choice: &Choice,
+) -> Result<Option<StreamConfig>, CameraError> {
+    let agreed = device.validate(&[ROLE], &[wanted(offer, choice)])?;
+    let kept = |agreed: &StreamConfig| agreed.size == choice.size && agreed.format == choice.format;
+    Ok(agreed.into_iter().next().filter(kept))
+}
+
+/// The error of a choice that the camera would adjust. It names the sizes that it would keep.
+pub fn adjusted(device: &dyn CameraDevice, offer: &Offer, choice: &Choice) -> CameraError {
     let offered = offer
         .formats
         .iter()
         .filter(|offered| offered.format == choice.format);
     let mut sizes: Vec<Size> = offered.flat_map(|offered| offered.sizes.clone()).collect();
-    sizes.retain(|size| valid(choice, *size).unwrap_or(false));
-    Err(CameraError::SizeAdjusted {
+    sizes.retain(|size| {
+        let choice = Choice {
+            size: *size,
+            ..choice.clone()
+        };
+        matches!(validate(device, offer, &choice), Ok(Some(_)))
+    });
+    CameraError::SizeAdjusted {
         camera: device.id().to_owned(),
         format: choice.format,
         size: choice.size,
         sizes,
-    })
+    }
 }

@@ -8,8 +8,9 @@
 //! | the pad's | `next` | a frame, or flushing |
 //! | any, dropping a frame | the pool's `returned` | nothing |
 //!
-//! The end comes in this order: no more ticks; the capture task is joined, so nothing is queued any more; the camera is stopped, which gives
-//! back every request; then requests, frames and memory go.
+//! The end comes in two steps. [`Session::halt`]: no more ticks, and the capture task is joined, so nothing is queued any more; no lock of the
+//! element is held for that, because the task may be in the middle of telling the application of an error. [`Session::finish`]: the camera is
+//! stopped, which gives back every request; then requests, frames and memory go.
 
 use super::{
     capture_task::{self, Gate, Worker},
@@ -28,7 +29,7 @@ use crate::os::memfd;
 use crate::sync::{Arc, Mutex, OnceLock};
 use crate::video::caps::{Choice, Offer, frame_interval};
 use crate::video::format::Media;
-use crate::video::layout::{packed_planes, video_planes};
+use crate::video::layout::{frame_end, packed_planes, video_planes};
 use crate::video::repack::Repack;
 use std::io;
 
@@ -41,6 +42,8 @@ pub struct Session {
     pub frames: u32,
     /// From one frame to the next, where that is known.
     pub interval: Option<gst::ClockTime>,
+    /// Bytes of a raw frame up to the end of its last plane. Its memory may be longer.
+    pub size: Option<usize>,
     layout: Option<PlaneLayout>,
     state: Arc<LoopState>,
     pool: FramePool,
@@ -77,6 +80,7 @@ impl Session {
                 role: negotiation::ROLE.to_string(),
             })?;
         let (frames, kind) = frames(device, &choice, &agreed)?;
+        refuse_padded_bayer(device, &choice, &agreed)?;
         let layout = plane_layout(&choice, &agreed, &frames);
         let interval = frame_interval(choice.framerate).map(|interval| interval.max(1));
 
@@ -125,6 +129,9 @@ impl Session {
             caps: offer.fixed_caps(&choice, &agreed),
             frames: count,
             interval: interval.map(gst::ClockTime::from_nseconds),
+            size: layout
+                .as_ref()
+                .map(|layout| frame_end(layout.format, &agreed, &layout.offsets)),
             layout,
             ticker: Mutex::new(None),
             gate: gate.get_or_init(|| task).clone(),
@@ -133,30 +140,42 @@ impl Session {
             state,
             choice,
         };
-        if let Some(interval) = session.interval.filter(|_| offer.paced) {
-            let ticker = Ticker::new(interval, Arc::downgrade(&session.state)).map_err(|error| {
-                CameraError::Call {
-                    camera: device.id().to_owned(),
-                    call: "pacing",
-                    reason: io::Error::other(error),
-                }
+        let begun = session
+            .begin(offer.paced)
+            .map_err(|reason| CameraError::Call {
+                camera: device.id().to_owned(),
+                call: "starting the capture task",
+                reason,
             });
-            match ticker {
-                Ok(ticker) => *session.ticker.lock() = Some(ticker),
-                Err(error) => {
-                    session.stop(device);
-                    return Err(error);
-                }
-            }
+        if let Err(error) = begun {
+            session.halt();
+            session.finish(device);
+            return Err(error);
         }
-        session.gate.open();
         Ok(session)
     }
 
-    pub fn stop(&self, device: &mut dyn CameraDevice) {
+    fn begin(&self, paced: bool) -> io::Result<()> {
+        if let Some(interval) = self.interval.filter(|_| paced) {
+            let ticker =
+                Ticker::new(interval, Arc::downgrade(&self.state)).map_err(io::Error::other)?;
+            *self.ticker.lock() = Some(ticker);
+        }
+        if self.gate.open() {
+            Ok(())
+        } else {
+            Err(io::Error::other("no thread for it"))
+        }
+    }
+
+    pub fn halt(&self) {
         let ticker = self.ticker.lock().take();
         drop(ticker);
         self.gate.close();
+    }
+
+    /// To be called after [`Self::halt`].
+    pub fn finish(&self, device: &mut dyn CameraDevice) {
         device.stop();
         let worker = self.worker.lock().take();
         drop(worker);
@@ -193,7 +212,40 @@ impl Session {
     }
 }
 
-/// Frames that the camera exports; where the machine has nothing to make DMABUFs of, memory of ours that the camera is to fill.
+impl Drop for Session {
+    /// A session that nobody has stopped leaves no thread behind.
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+/// `video/x-bayer` cannot say that lines are longer than their pixels, and nobody converts it.
+fn refuse_padded_bayer(
+    device: &dyn CameraDevice,
+    choice: &Choice,
+    agreed: &StreamConfig,
+) -> Result<(), CameraError> {
+    let Media::Bayer(format) = choice.media else {
+        return Ok(());
+    };
+    let bytes = if format.ends_with("le") { 2 } else { 1 };
+    let implied = (agreed.size.width * bytes).next_multiple_of(4);
+    if agreed.stride == implied {
+        return Ok(());
+    }
+    let (stride, size) = (agreed.stride, agreed.size);
+    let reason = format!(
+        "lines of {stride} bytes at {size}, which {format} caps cannot say ({implied}); ask for another width"
+    );
+    Err(CameraError::Call {
+        camera: device.id().to_owned(),
+        call: "capturing raw frames",
+        reason: io::Error::other(reason),
+    })
+}
+
+/// Frames that the camera exports; if it cannot (no memory on this machine to make DMABUFs of), memory of ours that the camera is to fill.
+/// A camera that cannot write to that gives every frame back unfilled, which the driver takes for the failure that it is.
 fn frames(
     device: &mut dyn CameraDevice,
     choice: &Choice,

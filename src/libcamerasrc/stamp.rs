@@ -4,39 +4,34 @@ use super::session::Session;
 use crate::capture::stream::Captured;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// What the frames since the camera's start have told about time.
+/// What is told beyond the longest age that was seen, so that a frame that is a little older is not late.
+const SLACK_NS: u64 = 5_000_000;
+
+/// The time from an exposure's begin to the push, as the pipeline was last told, in nanoseconds.
 #[derive(Debug, Default)]
-pub struct Latency {
-    /// The longest time from an exposure's begin to the push, in nanoseconds.
-    longest: AtomicU64,
-    /// What the pipeline was last told.
-    announced: AtomicU64,
-}
+pub struct Latency(AtomicU64);
 
 impl Latency {
     pub fn reset(&self) {
-        self.longest.store(0, Ordering::Relaxed);
-        self.announced.store(0, Ordering::Relaxed);
+        self.0.store(0, Ordering::Relaxed);
     }
 
-    /// Takes a frame's age into account. True when the pipeline should ask for the latency again: it has grown by more than a frame's time.
-    pub fn observe(&self, age: u64, session: &Session) -> bool {
-        let longest = self.longest.fetch_max(age, Ordering::Relaxed).max(age);
-        let step = session
-            .interval
-            .map_or(10_000_000, gst::ClockTime::nseconds);
-        let grown = longest > self.announced.load(Ordering::Relaxed) + step;
+    /// Takes a frame's age into account. True when the pipeline has to ask for the latency again.
+    pub fn observe(&self, age: u64) -> bool {
+        let grown = age > self.0.load(Ordering::Relaxed);
         if grown {
-            self.announced.store(longest, Ordering::Relaxed);
+            self.0.store(age + SLACK_NS, Ordering::Relaxed);
         }
         grown
     }
 
     /// A frame is pushed when it is complete, at least one interval after its exposure began; behind it wait as many as the camera has.
-    pub fn range(&self, session: &Session) -> (gst::ClockTime, Option<gst::ClockTime>) {
-        let interval = session.interval.unwrap_or_default();
-        let longest = gst::ClockTime::from_nseconds(self.longest.load(Ordering::Relaxed));
-        let min = interval + longest;
+    pub fn range(&self, session: Option<&Session>) -> (gst::ClockTime, Option<gst::ClockTime>) {
+        let age = gst::ClockTime::from_nseconds(self.0.load(Ordering::Relaxed));
+        let Some(session) = session else {
+            return (age, None);
+        };
+        let min = session.interval.unwrap_or_default() + age;
         let behind = u64::from(session.frames.saturating_sub(1));
         (
             min,
@@ -65,7 +60,11 @@ pub fn stamp(
     flags.set(gst::BufferFlags::DISCONT, discont);
     flags.set(gst::BufferFlags::CORRUPTED, captured.damaged);
     buffer.set_flags(flags);
-    if let Some(used) = captured.bytes_used {
-        buffer.set_size((used as usize).min(buffer.size()));
+    let used = captured
+        .bytes_used
+        .map(|used| used as usize)
+        .or(session.size);
+    if let Some(used) = used.filter(|used| *used < buffer.size()) {
+        buffer.set_size(used);
     }
 }

@@ -191,7 +191,10 @@ unsafe extern "C" fn dispose(object: *mut gst::ffi::GstMiniObject) -> glib::ffi:
     let back = state.out == 0;
     drop(state);
     if back && catch_unwind(AssertUnwindSafe(|| returned(shared.frame))).is_err() {
-        gst::error!(gst::CAT_RUST, "a panic when a frame came back; the frame is lost");
+        gst::error!(
+            gst::CAT_RUST,
+            "a panic when a frame came back; the frame is lost"
+        );
     }
     glib::ffi::GFALSE
 }

@@ -70,7 +70,11 @@ mod imp {
             params: Option<&gst::BufferPoolAcquireParams>,
         ) -> Result<gst::Buffer, gst::FlowError> {
             let Some(frame) = params.and_then(asked_frame) else {
-                gst::warning!(CAT, imp = self, "frames come from the camera; nobody else can acquire one");
+                gst::warning!(
+                    CAT,
+                    imp = self,
+                    "frames come from the camera; nobody else can acquire one"
+                );
                 return Err(gst::FlowError::Error);
             };
             let panicked = |_| {
@@ -90,9 +94,15 @@ mod imp {
     impl FramePool {
         fn take(&self, frame: FrameId) -> Result<gst::Buffer, gst::FlowError> {
             let mut state = self.state.lock();
-            let (frames, shell, layout) = (state.frames.clone(), state.shells.pop(), state.layout.clone());
+            let (frames, shell, layout) = (
+                state.frames.clone(),
+                state.shells.pop(),
+                state.layout.clone(),
+            );
             drop(state);
-            let frame = frames.get(frame.0 as usize).ok_or(gst::FlowError::Flushing)?;
+            let frame = frames
+                .get(frame.0 as usize)
+                .ok_or(gst::FlowError::Flushing)?;
             let mut buffer = match shell {
                 Some(shell) => shell,
                 None => new_shell(layout.as_deref()).map_err(|_| gst::FlowError::Error)?,
@@ -134,7 +144,8 @@ mod imp {
             )?;
             // SAFETY: the meta is borrowed mutably. It stays when the buffer is reset for its next round, and no consumer can take it off.
             unsafe {
-                (*meta.as_mut_ptr()).meta.flags |= gst::ffi::GST_META_FLAG_POOLED | gst::ffi::GST_META_FLAG_LOCKED;
+                (*meta.as_mut_ptr()).meta.flags |=
+                    gst::ffi::GST_META_FLAG_POOLED | gst::ffi::GST_META_FLAG_LOCKED;
             }
         }
         Ok(buffer)

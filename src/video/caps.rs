@@ -54,11 +54,15 @@ impl Offer {
                     (size.height as i32).to_send_value(),
                 );
             }
-            if let Some(range) = offered.range {
-                add(
-                    int_range(range.min.width, range.max.width, range.step.width),
-                    int_range(range.min.height, range.max.height, range.step.height),
-                );
+            let range = offered.range.and_then(|range| {
+                let width = int_range(range.min.width, range.max.width, range.step.width)?;
+                Some((
+                    width,
+                    int_range(range.min.height, range.max.height, range.step.height)?,
+                ))
+            });
+            if let Some((width, height)) = range {
+                add(width, height);
             }
         }
         caps
@@ -86,9 +90,20 @@ impl Offer {
         }
     }
 
-    /// All that `allowed`, which is part of [`Self::caps`], leaves open, the best first: nearest in size to what the camera would choose by
-    /// itself, then in the camera's order.
-    pub fn choices(&self, allowed: &gst::CapsRef) -> Vec<Choice> {
+    /// All that a peer with these caps leaves open, the best first: in the order of the peer's structures, which is its preference; then nearest
+    /// in size to what the camera would choose by itself; then in the camera's order.
+    pub fn choices(&self, peer: &gst::Caps) -> Vec<Choice> {
+        let offered = self.caps();
+        let mut choices: Vec<Choice> = Vec::new();
+        for wish in wishes(peer) {
+            let mut best = self.choices_of(&offered.intersect(&wish));
+            best.retain(|choice| !choices.contains(choice));
+            choices.extend(best);
+        }
+        choices
+    }
+
+    fn choices_of(&self, allowed: &gst::CapsRef) -> Vec<Choice> {
         let default = self.default.size;
         let mut choices = Vec::new();
         for structure in allowed.iter() {
@@ -202,6 +217,20 @@ impl Offer {
     }
 }
 
+/// Each of the structures of a peer's caps, as caps.
+fn wishes(peer: &gst::Caps) -> Vec<gst::Caps> {
+    if peer.is_any() {
+        return vec![peer.clone()];
+    }
+    peer.iter_with_features()
+        .map(|(structure, features)| {
+            gst::Caps::builder_full()
+                .structure_with_features(structure.to_owned(), features.to_owned())
+                .build()
+        })
+        .collect()
+}
+
 /// The time from one frame to the next, in nanoseconds. `None` for a rate that varies.
 pub fn frame_interval(framerate: gst::Fraction) -> Option<u64> {
     let (numerator, denominator) = positive(framerate)?;
@@ -234,19 +263,17 @@ fn distance(size: Size, wanted: Size) -> u64 {
     u64::from(size.width.abs_diff(wanted.width)) + u64::from(size.height.abs_diff(wanted.height))
 }
 
-fn int_range(min: u32, max: u32, step: u32) -> glib::SendValue {
-    let (min, max, step) = (min as i32, max as i32, step as i32);
-    // GStreamer's ranges begin and end at multiples of their step.
-    let (first, last) = if step > 1 {
-        ((min + step - 1) / step * step, max / step * step)
-    } else {
-        (min, max)
-    };
-    if first >= last {
-        first.min(max).to_send_value()
-    } else {
-        gst::IntRange::with_step(first, last, step.max(1)).to_send_value()
+/// A range as GStreamer can say it: between multiples of its step. A camera whose steps begin elsewhere has its sizes listed instead.
+fn int_range(min: u32, max: u32, step: u32) -> Option<glib::SendValue> {
+    if !min.is_multiple_of(step) {
+        return None;
     }
+    let (min, max, step) = (min as i32, (max / step * step) as i32, step as i32);
+    Some(if min < max {
+        gst::IntRange::with_step(min, max, step).to_send_value()
+    } else {
+        min.to_send_value()
+    })
 }
 
 #[cfg(test)]

@@ -58,6 +58,20 @@ pub fn video_planes(
     (offsets, strides)
 }
 
+/// Bytes from the begin of a buffer to the end of its last plane.
+pub fn frame_end(format: VideoFormat, agreed: &StreamConfig, offsets: &[usize]) -> usize {
+    let planes = planes(format, agreed.size.height, agreed.stride);
+    let end = |((lines, stride), offset): (&(u32, u32), &usize)| {
+        offset + *lines as usize * *stride as usize
+    };
+    planes
+        .iter()
+        .zip(offsets)
+        .map(end)
+        .max()
+        .unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +112,15 @@ mod tests {
             [(0, 6400), (6400, 1600), (8000, 1600)]
         );
         assert_eq!(packed_planes(None, &agreed(128)), [(0, 9600)]);
+    }
+
+    #[test]
+    fn a_frame_ends_with_its_last_plane() {
+        assert_eq!(
+            frame_end(VideoFormat::Nv12, &agreed(128), &[0, 8192]),
+            8192 + 3200
+        );
+        assert_eq!(frame_end(VideoFormat::Yuy2, &agreed(200), &[0]), 10_000);
     }
 
     #[test]

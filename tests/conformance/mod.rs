@@ -287,7 +287,12 @@ fn nothing_is_left_when_all_is_dropped() {
         queue.queue(RequestId(0), &one(FrameId(0)), false).unwrap();
         completions.recv_timeout(SOON).unwrap();
     }
-    assert_eq!(files_and_threads(), before);
+    // Threads of the test program itself, such as the last test's watchdog, may still have been there.
+    let after = files_and_threads();
+    assert!(
+        after.0 <= before.0 && after.1 <= before.1,
+        "{after:?}, {before:?} before"
+    );
 }
 
 #[test]

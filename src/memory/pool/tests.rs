@@ -143,7 +143,10 @@ fn strangers_cannot_take_a_frame() {
     assert_eq!(again, Some(gst::FlowError::Error), "it is in use");
     drop(held);
     pool.close();
-    assert_eq!(pool.buffer(FrameId(0)).err(), Some(gst::FlowError::Flushing));
+    assert_eq!(
+        pool.buffer(FrameId(0)).err(),
+        Some(gst::FlowError::Flushing)
+    );
 }
 
 #[test]

@@ -35,8 +35,8 @@ fn offer() -> Offer {
 }
 
 fn choose(offer: &Offer, peer: &str) -> Option<Choice> {
-    let allowed = offer.caps().intersect(&gst::Caps::from_str(peer).unwrap());
-    offer.choices(&allowed).into_iter().next()
+    let peer = gst::Caps::from_str(peer).unwrap();
+    offer.choices(&peer).into_iter().next()
 }
 
 fn fraction(numerator: i32, denominator: i32) -> gst::Fraction {
@@ -122,17 +122,38 @@ fn durations_are_rounded_and_held_within_the_limits() {
 }
 
 #[test]
-fn ranges_begin_and_end_at_their_step() {
+fn the_peers_first_structure_is_its_preference() {
+    let peer = "video/x-raw,width=1280; video/x-raw,width=640; video/x-raw";
+    let peer = gst::Caps::from_str(peer).unwrap();
+    let sizes: Vec<u32> = offer()
+        .choices(&peer)
+        .iter()
+        .map(|choice| choice.size.width)
+        .collect();
+    assert_eq!(sizes[..2], [1280, 1280], "in both formats");
+    assert_eq!(sizes[2..4], [640, 640]);
+    assert_eq!(sizes[4], 1920);
+}
+
+#[test]
+fn ranges_are_said_where_gstreamer_can_and_listed_where_not() {
     let mut offer = offer();
     offer.formats.truncate(1);
-    offer.formats[0].sizes.clear();
+    offer.formats[0].sizes = vec![Size::new(33, 16)];
     offer.formats[0].range = Some(SizeRange {
-        min: Size::new(17, 16),
+        min: Size::new(16, 16),
         max: Size::new(1001, 1000),
         step: Size::new(16, 2),
     });
-    let choice = choose(&offer, "video/x-raw,width=[1,500]").unwrap();
-    assert_eq!(choice.size, Size::new(496, 1000));
+    let narrow = "video/x-raw,width=[34,500]";
+    assert_eq!(choose(&offer, narrow).unwrap().size, Size::new(496, 1000));
+    // 17, 33, 49 ...: GStreamer's ranges cannot say that.
+    offer.formats[0].range = offer.formats[0].range.map(|range| SizeRange {
+        min: Size::new(17, 16),
+        ..range
+    });
+    assert_eq!(choose(&offer, narrow), None);
+    assert_eq!(choose(&offer, "ANY").unwrap().size, Size::new(33, 16));
 }
 
 #[test]
