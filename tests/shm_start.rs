@@ -248,8 +248,11 @@ fn what_a_killed_producer_leaves_is_taken_over() {
         producer.kill();
         assert!(Path::new(&path).exists());
         assert_eq!(areas_of(producer.pid()).len(), 1);
+        let other = Producer::new(&socket("alive"));
         let mut rig = Rig::new("stale", 1000, &[]);
         assert_eq!(rig.path, path);
+        assert_eq!(areas_of(producer.pid()), [""; 0], "the dead one's memory");
+        assert_eq!(areas_of(other.pid()).len(), 1, "the living one's memory");
         let mut reader = rig.reader();
         rig.push(1);
         assert_eq!(reader.counter(), 1);

@@ -6,7 +6,7 @@
 use std::{ffi::c_void, fmt, ops::Range, os::fd::OwnedFd, ptr::NonNull};
 
 use rustix::{
-    fs::{self, AtFlags, CWD, FallocateFlags, Mode, OFlags},
+    fs::{self, AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags},
     io::Errno,
     mm::{self, Advice, MapFlags, ProtFlags},
 };
@@ -16,6 +16,8 @@ use crate::sync::LazyLock;
 use crate::sync::atomic::{AtomicU32, Ordering};
 
 const DIRECTORY: &str = "/dev/shm";
+/// Of every area's name; the owner, the process and a number follow.
+const PREFIX: &str = "libcamerars.";
 const PAGE: usize = 4096;
 
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +78,9 @@ impl AreaWriter {
             Mode::RUSR | Mode::WUSR,
         )
         .map_err(failed("create shared memory"))?;
+        // Held as long as this process has the object open: who gets it later knows that the owner is dead.
+        fs::flock(&fd, FlockOperation::NonBlockingLockExclusive)
+            .map_err(failed("lock shared memory"))?;
         fs::ftruncate(&fd, length).map_err(failed("size shared memory"))?;
         // SAFETY: a fresh mapping at an address of the kernel's choice overlaps nothing of ours.
         let base = unsafe {
@@ -199,6 +204,28 @@ fn no_space(asked: u64) -> AreaError {
     AreaError::NoSpace { asked, free, total }
 }
 
+/// Removes the areas of this user's processes that were killed. Readers that have mapped one keep it.
+pub fn remove_abandoned() {
+    let ours = format!("{PREFIX}{}.", rustix::process::geteuid().as_raw());
+    let Ok(entries) = std::fs::read_dir(DIRECTORY) else {
+        return;
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().and_then(|name| name.to_str());
+        if !name.is_some_and(|name| name.starts_with(&ours)) {
+            continue;
+        }
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let Ok(fd) = fs::open(&path, flags, Mode::empty()) else {
+            continue;
+        };
+        if fs::flock(&fd, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            // Somebody else may have been faster.
+            let _ = fs::unlink(&path);
+        }
+    }
+}
+
 /// Gives the object a name that no other has.
 fn link(fd: &OwnedFd) -> Result<String, AreaError> {
     use std::os::fd::AsRawFd;
@@ -211,7 +238,7 @@ fn link(fd: &OwnedFd) -> Result<String, AreaError> {
     let unnamed = format!("/proc/self/fd/{}", fd.as_raw_fd());
     loop {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("/libcamerars.{owner}.{process}.{number}");
+        let name = format!("/{PREFIX}{owner}.{process}.{number}");
         let path = format!("{DIRECTORY}{name}");
         match fs::linkat(CWD, &unnamed, CWD, &path, AtFlags::SYMLINK_FOLLOW) {
             Ok(()) => return Ok(name),

@@ -15,6 +15,7 @@ use super::{
     settings::Settings,
     shared::Shared,
 };
+use crate::os::area;
 use crate::os::listener::ListenError;
 use crate::os::listener::Listener;
 use crate::sync::Arc;
@@ -39,6 +40,7 @@ impl Session {
         let path = settings.socket_path.as_deref().unwrap_or_default();
         let shared = Arc::new(Shared::new(settings.limits())?);
         let listener = Listener::bind(Path::new(path), settings.perms)?;
+        area::remove_abandoned();
         let control = Control::new(shared.clone(), listener)?;
         let handover = Arc::new(Handover::new());
         let thread = {
