@@ -298,6 +298,42 @@ fn a_handler_of_the_error_may_ask_the_element_while_it_stops() {
 }
 
 #[test]
+fn a_stall_is_warned_of_once_and_the_stream_goes_on() {
+    let _alone = alone("stall warning");
+    let script = camera(2);
+    let source = playing("stall-timeout=100000000");
+    let bus = source.pipeline.bus().unwrap();
+    for _ in 0..2 {
+        source.pull().unwrap();
+        script.stall(true);
+        // Frames that wait are taken, so that the camera has all its requests.
+        while source
+            .sink
+            .try_pull_sample(gst::ClockTime::from_mseconds(10))
+            .is_some()
+        {}
+        let message = bus.timed_pop_filtered(
+            gst::ClockTime::from_seconds(10),
+            &[gst::MessageType::Warning],
+        );
+        let message = message.expect("a warning");
+        let gst::MessageView::Warning(warning) = message.view() else {
+            unreachable!()
+        };
+        let timeout = warning.details().unwrap().get::<u64>("stall-timeout");
+        assert_eq!(timeout.unwrap(), 100_000_000);
+        let more = bus.timed_pop_filtered(
+            gst::ClockTime::from_mseconds(300),
+            &[gst::MessageType::Warning],
+        );
+        assert!(more.is_none(), "one for each stall");
+        script.stall(false);
+        source.pull().unwrap();
+    }
+    assert_eq!(source.error(), None);
+}
+
+#[test]
 fn a_pool_of_downstreams_is_left_alone() {
     let _alone = alone("downstream pool");
     camera(2);

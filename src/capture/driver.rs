@@ -37,6 +37,8 @@ pub enum Action {
     },
     /// The camera has failed: tell the user, once. The outboxes end behind the frames that they hold.
     Report(Arc<CameraError>),
+    /// The camera has requests and completes none: warn the user. It may go on by itself.
+    WarnOfStall,
 }
 
 /// How requests are made.
@@ -60,7 +62,21 @@ pub struct Driver {
     failed: bool,
     ended: bool,
     cancelled_in_a_row: usize,
+    watch: Watch,
 }
+
+/// Tells a stall from a pause between two frames.
+#[derive(Clone, Copy, Debug, Default)]
+struct Watch {
+    completions: u64,
+    seen: u64,
+    /// Glances in a row that saw nothing new.
+    idle: u32,
+    warning_due: bool,
+}
+
+/// Glances that the time of a stall is divided into: a stall is noticed after that time, and at most this fraction later.
+pub const GLANCES: u32 = 4;
 
 impl Driver {
     /// For a stream with so many frames each, [`MAX_STREAMS`](crate::camera::MAX_STREAMS) at most.
@@ -78,6 +94,7 @@ impl Driver {
             failure: None,
             failed: false,
             cancelled_in_a_row: 0,
+            watch: Watch::default(),
             ended: false,
         }
     }
@@ -107,6 +124,7 @@ impl Driver {
             // The camera speaks of a request that it does not have; nothing of ours changes.
             return;
         };
+        self.watch.completions += 1;
         self.count_cancelled(completion.status);
         for (index, (stream, frame)) in self.streams.iter_mut().zip(frames).enumerate() {
             let Some(frame) = frame else { continue };
@@ -169,6 +187,18 @@ impl Driver {
         self.due = true;
     }
 
+    /// A glance at the camera: it stalls when it has requests and [`GLANCES`] in a row see none completed. One warning for each stall.
+    pub fn handle_glance(&mut self) {
+        let has_requests = self.requests.iter().any(|request| request.in_flight);
+        let watch = &mut self.watch;
+        if watch.completions != watch.seen || !has_requests {
+            (watch.seen, watch.idle) = (watch.completions, 0);
+            return;
+        }
+        watch.idle = watch.idle.saturating_add(1);
+        watch.warning_due |= watch.idle == GLANCES;
+    }
+
     /// What [`Action::Queue`] asked for did not work: the frames are free, and the camera has failed.
     pub fn handle_queue_failed(&mut self, request: RequestId, error: CameraError) {
         let request = self
@@ -219,12 +249,15 @@ impl Driver {
 
     /// Whether [`Self::poll_action`] would give something.
     pub fn has_work(&self) -> bool {
-        self.failure.is_some() || self.queueable().is_some()
+        self.failure.is_some() || self.watch.warning_due || self.queueable().is_some()
     }
 
     pub fn poll_action(&mut self) -> Option<Action> {
         if let Some(error) = self.failure.take() {
             return Some(Action::Report(error));
+        }
+        if std::mem::take(&mut self.watch.warning_due) {
+            return Some(Action::WarnOfStall);
         }
         let (request, frames, same_frames) = self.queueable()?;
         for (stream, frame) in self.streams.iter_mut().zip(frames) {

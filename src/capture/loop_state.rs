@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | the camera's thread | [`LoopState::completed`], [`LoopState::failed`] | the pad's thread, and the capture task if there is work for it |
 //! | any thread, dropping a frame | [`LoopState::returned`] | the capture task |
-//! | the clock's thread | [`LoopState::tick`] | the capture task |
+//! | the clock's thread | [`LoopState::tick`], [`LoopState::glance`] | the capture task |
 //! | the capture task | [`LoopState::next_action`], [`LoopState::queue_failed`], [`LoopState::reported`] | the pad's thread |
 //! | the pad's thread | [`LoopState::next_delivery`] | nobody |
 //! | the application's thread | [`LoopState::end`], [`LoopState::discard`], [`LoopState::set_flushing`] | the pad's thread |
@@ -89,6 +89,10 @@ impl LoopState {
 
     pub fn tick(&self) {
         self.publish(Driver::handle_tick);
+    }
+
+    pub fn glance(&self) {
+        self.publish(Driver::handle_glance);
     }
 
     pub fn queue_failed(&self, request: RequestId, error: CameraError) {

@@ -35,18 +35,25 @@ impl TaskControl for Task {
 
 pub type Gate = TaskGate<Task>;
 
+/// What the task has to tell the user.
+#[derive(Debug)]
+pub enum Report<'a> {
+    Failed(&'a CameraError),
+    Stalled,
+}
+
 /// What the task works with. Its owner drops it after the camera was stopped, in a thread of its own choice: nobody but the task, which is
 /// joined before that, ever holds it besides. (A request that went last in libcamera's own thread would make that thread wait for itself.)
 pub struct Worker {
     /// Only the task takes the lock, and the camera's callbacks never do.
     queue: Mutex<Box<dyn RequestQueue>>,
-    report: Box<dyn Fn(&CameraError) + Send + Sync>,
+    report: Box<dyn Fn(Report<'_>) + Send + Sync>,
 }
 
 impl Worker {
     pub fn new(
         queue: Box<dyn RequestQueue>,
-        report: impl Fn(&CameraError) + Send + Sync + 'static,
+        report: impl Fn(Report<'_>) + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             queue: Mutex::new(queue),
@@ -68,9 +75,10 @@ impl Worker {
                     }
                 }
                 Action::Report(error) => {
-                    (self.report)(&error);
+                    (self.report)(Report::Failed(&error));
                     state.reported();
                 }
+                Action::WarnOfStall => (self.report)(Report::Stalled),
             }
         }
     }

@@ -22,3 +22,20 @@ pub fn message(error: &CameraError) -> gst::ErrorMessage {
         }
     }
 }
+
+pub fn stall_warning(
+    source: &super::LibcameraSrc,
+    timeout: Option<gst::ClockTime>,
+) -> gst::Message {
+    let timeout = timeout.unwrap_or_default();
+    let text = format!(
+        "the camera has completed no frame for {timeout}; if it does not go on by itself, see `dmesg` for its driver, and restart the stream"
+    );
+    let details = gst::Structure::builder("libcamerasrc-stalled")
+        .field("stall-timeout", timeout.nseconds())
+        .build();
+    gst::message::Warning::builder(gst::ResourceError::Read, &text)
+        .details(details)
+        .src(source)
+        .build()
+}

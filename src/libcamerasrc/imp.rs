@@ -1,6 +1,7 @@
 //! The element.
 
 use super::{
+    capture_task::Report,
     error,
     events::PipelineClock,
     negotiation,
@@ -73,6 +74,7 @@ impl ObjectImpl for LibcameraSrc {
         match pspec.name() {
             "camera-name" => settings.camera_name = value.get().unwrap_or_default(),
             "pace" => settings.pace = value.get().unwrap_or_default(),
+            "stall-timeout" => settings.stall_timeout = value.get().unwrap_or_default(),
             _ => (),
         }
     }
@@ -81,6 +83,7 @@ impl ObjectImpl for LibcameraSrc {
         match pspec.name() {
             "camera-name" => self.settings.lock().camera_name.to_value(),
             "pace" => self.settings.lock().pace.to_value(),
+            "stall-timeout" => self.settings.lock().stall_timeout.to_value(),
             _ => self.stats().to_value(),
         }
     }
@@ -361,15 +364,23 @@ impl LibcameraSrc {
         }
         self.stop_session();
         let weak = element.downgrade();
-        let report = move |error: &CameraError| {
-            if let Some(element) = weak.upgrade() {
-                element.imp().post_error_message(error::message(error));
+        let timeout = self.settings.lock().stall_timeout;
+        let timeout = (timeout > 0).then(|| gst::ClockTime::from_nseconds(timeout));
+        let report = move |report: Report<'_>| {
+            let Some(element) = weak.upgrade() else {
+                return;
+            };
+            match report {
+                Report::Failed(error) => element.imp().post_error_message(error::message(error)),
+                Report::Stalled => {
+                    let _ = element.post_message(error::stall_warning(&element, timeout));
+                }
             }
         };
         let mut camera = self.camera.lock();
         let device = &mut *camera.as_mut().ok_or_else(closed)?.device;
-        let session =
-            Session::start(device, &offer, choice, &self.clock, report).map_err(camera_error)?;
+        let session = Session::start(device, &offer, choice, &self.clock, timeout, report)
+            .map_err(camera_error)?;
         let session = Arc::new(session);
         let mut streaming = self.streaming.lock();
         if streaming.flushing {

@@ -8,7 +8,7 @@
 //! | `negotiation` | which format, size and rate |
 //! | `session` | one camera start: frames, pool, capture task, and their orderly end |
 //! | `capture_task` | the GstTask that queues requests |
-//! | `pace` | the clock ticks of paced requests |
+//! | `ticker` | the clock's ticks: paced requests, glances at a camera that may stall |
 //! | `events` | what the camera tells, with the clocks read at that moment |
 //! | `stamp` | buffers' timestamps and flags, and the latency |
 //! | `error` | a camera's errors as bus messages |
@@ -19,10 +19,10 @@ mod events;
 mod imp;
 mod negotiation;
 mod opened;
-mod pace;
 mod session;
 mod settings;
 mod stamp;
+mod ticker;
 
 use gst::prelude::*;
 

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | libcamera's | `events` | nothing |
 //! | capture task | `capture_task` | its own pause |
-//! | system clock's | `pace` | nothing |
+//! | system clock's | `ticker` | nothing |
 //! | the pad's | `next` | a frame, or flushing |
 //! | any, dropping a frame | the pool's `returned` | nothing |
 //!
@@ -13,14 +13,14 @@
 //! stopped, which gives back every request; then requests, frames and memory go.
 
 use super::{
-    capture_task::{self, Gate, Worker},
+    capture_task::{self, Gate, Report, Worker},
     events::{Events, PipelineClock},
     negotiation,
-    pace::Ticker,
+    ticker::Ticker,
 };
 use crate::camera::{CameraDevice, CameraError, FrameLayout, Plane, StreamConfig};
 use crate::capture::clock_map::ClockMap;
-use crate::capture::driver::{Driver, Policy};
+use crate::capture::driver::{Driver, GLANCES, Policy};
 use crate::capture::loop_state::{Flushing, LoopState};
 use crate::capture::stream::{Captured, Delivery};
 use crate::memory::frame::{MemoryKind, plane_offsets};
@@ -47,7 +47,7 @@ pub struct Session {
     layout: Option<PlaneLayout>,
     state: Arc<LoopState>,
     pool: FramePool,
-    ticker: Mutex<Option<Ticker>>,
+    tickers: Mutex<Vec<Ticker>>,
     gate: Arc<Gate>,
     /// `None` once the session is stopped.
     worker: Mutex<Option<Arc<Worker>>>,
@@ -68,7 +68,8 @@ impl Session {
         offer: &Offer,
         choice: Choice,
         clock: &Arc<PipelineClock>,
-        report: impl Fn(&CameraError) + Send + Sync + 'static,
+        stall_timeout: Option<gst::ClockTime>,
+        report: impl Fn(Report<'_>) + Send + Sync + 'static,
     ) -> Result<Self, CameraError> {
         let wanted = negotiation::wanted(offer, &choice);
         let agreed = device.configure(&[negotiation::ROLE], &[wanted])?;
@@ -133,7 +134,7 @@ impl Session {
                 .as_ref()
                 .map(|layout| frame_end(layout.format, &agreed, &layout.offsets)),
             layout,
-            ticker: Mutex::new(None),
+            tickers: Mutex::default(),
             gate: gate.get_or_init(|| task).clone(),
             worker: Mutex::new(Some(worker)),
             pool,
@@ -141,7 +142,7 @@ impl Session {
             choice,
         };
         let begun = session
-            .begin(offer.paced)
+            .begin(offer.paced, stall_timeout)
             .map_err(|reason| CameraError::Call {
                 camera: device.id().to_owned(),
                 call: "starting the capture task",
@@ -155,11 +156,18 @@ impl Session {
         Ok(session)
     }
 
-    fn begin(&self, paced: bool) -> io::Result<()> {
+    fn begin(&self, paced: bool, stall_timeout: Option<gst::ClockTime>) -> io::Result<()> {
+        let tick = |interval, tick: fn(&LoopState)| {
+            let ticker = Ticker::new(interval, Arc::downgrade(&self.state), tick)
+                .map_err(io::Error::other)?;
+            self.tickers.lock().push(ticker);
+            Ok::<_, io::Error>(())
+        };
         if let Some(interval) = self.interval.filter(|_| paced) {
-            let ticker =
-                Ticker::new(interval, Arc::downgrade(&self.state)).map_err(io::Error::other)?;
-            *self.ticker.lock() = Some(ticker);
+            tick(interval, LoopState::tick)?;
+        }
+        if let Some(timeout) = stall_timeout {
+            tick(timeout / u64::from(GLANCES), LoopState::glance)?;
         }
         if self.gate.open() {
             Ok(())
@@ -169,8 +177,8 @@ impl Session {
     }
 
     pub fn halt(&self) {
-        let ticker = self.ticker.lock().take();
-        drop(ticker);
+        let tickers = std::mem::take(&mut *self.tickers.lock());
+        drop(tickers);
         self.gate.close();
     }
 

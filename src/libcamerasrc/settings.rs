@@ -7,6 +7,8 @@ use gst::prelude::*;
 pub struct Settings {
     pub camera_name: Option<String>,
     pub pace: bool,
+    /// Nanoseconds; 0 does not watch.
+    pub stall_timeout: u64,
 }
 
 pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
@@ -27,6 +29,16 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
                  deliver as fast as they are asked, such as libcamera's virtual ones. A camera that keeps its rate by itself does not need it",
             )
             .default_value(defaults.pace)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt64::builder("stall-timeout")
+            .nick("Stall timeout")
+            .blurb(
+                "Warn when the camera has requests and completes none for so long, in nanoseconds; 0 (default) does not watch. The warning's details are \
+                 a structure `libcamerasrc-stalled` with `stall-timeout`; there is one for each stall, and the stream goes on when the camera does. \
+                 Choose several times the longest exposure",
+            )
+            .default_value(defaults.stall_timeout)
             .mutable_ready()
             .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")

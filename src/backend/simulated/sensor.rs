@@ -8,7 +8,6 @@ use crate::camera::{
     CameraError, CameraEvents, CompletedFrame, Completion, CompletionStatus, FrameSet, FrameStatus,
     MAX_STREAMS, RequestId, StreamConfig,
 };
-use crate::os::clock;
 use crate::sync::{Arc, Condvar, Mutex};
 use std::{
     collections::VecDeque,
@@ -220,7 +219,13 @@ fn completion(
     Completion {
         request,
         status,
-        sensor_timestamp: Some(clock::monotonic()),
+        sensor_timestamp: Some(monotonic()),
         frames: completed,
     }
+}
+
+/// CLOCK_MONOTONIC, in nanoseconds: what a sensor's driver would stamp.
+fn monotonic() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }

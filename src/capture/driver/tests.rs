@@ -317,7 +317,7 @@ fn a_camera_that_fills_nothing_has_failed() {
                 assert!(matches!(*error, CameraError::AllCancelled));
                 return;
             }
-            None => panic!("neither work nor failure"),
+            other => panic!("neither work nor failure: {other:?}"),
         }
     }
     panic!("for ever");
@@ -335,4 +335,26 @@ fn what_waits_can_be_discarded_but_not_the_end() {
     driver.handle_eos();
     driver.handle_discard();
     assert_eq!(driver.poll_delivery(0), Some(Delivery::Eos));
+}
+
+#[test]
+fn a_camera_that_keeps_its_requests_is_warned_of_once_a_stall() {
+    let mut driver = one_stream(1);
+    let glance = |driver: &mut Driver, times| (0..times).for_each(|_| driver.handle_glance());
+    let warned = |driver: &mut Driver| matches!(driver.poll_action(), Some(Action::WarnOfStall));
+    glance(&mut driver, 2 * GLANCES);
+    let (request, frames, same) = queued(&mut driver);
+    assert!(!same, "a camera without requests does not stall");
+    glance(&mut driver, GLANCES - 1);
+    assert!(!driver.has_work());
+    glance(&mut driver, 1);
+    assert!(warned(&mut driver));
+    glance(&mut driver, 5 * GLANCES);
+    assert!(!warned(&mut driver), "once");
+    driver.handle_completed(&completion(request, frames, 0), TIMING);
+    delivered(&mut driver, 0);
+    driver.handle_returned(0, FrameId(0));
+    queued(&mut driver);
+    glance(&mut driver, GLANCES + 1);
+    assert!(warned(&mut driver), "another stall");
 }

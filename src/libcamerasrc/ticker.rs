@@ -1,4 +1,5 @@
-//! Ticks at the frame rate, for paced requests. They come from the system clock's thread; the capture task never sleeps for them.
+//! Ticks of the system clock: for paced requests at the frame rate, and for glances at a camera that may stall. They come from the clock's thread;
+//! the capture task never sleeps for them.
 
 use crate::capture::loop_state::LoopState;
 use crate::sync::Weak;
@@ -9,13 +10,17 @@ use gst::prelude::*;
 pub struct Ticker(gst::PeriodicClockId);
 
 impl Ticker {
-    pub fn new(interval: gst::ClockTime, state: Weak<LoopState>) -> Result<Self, gst::ClockError> {
+    pub fn new(
+        interval: gst::ClockTime,
+        state: Weak<LoopState>,
+        tick: fn(&LoopState),
+    ) -> Result<Self, gst::ClockError> {
         let clock = gst::SystemClock::obtain();
         let first = clock.time() + interval;
         let id = clock.new_periodic_id(first, interval);
         id.wait_async(move |_, _, _| {
             if let Some(state) = state.upgrade() {
-                state.tick();
+                tick(&state);
             }
         })?;
         Ok(Self(id))
