@@ -145,7 +145,12 @@ impl ElementImpl for LibcameraSrc {
             _ => (),
         }
         let success = self.parent_change_state(transition);
-        if transition == gst::StateChange::ReadyToNull {
+        let closes = match transition {
+            gst::StateChange::ReadyToNull => true,
+            gst::StateChange::NullToReady => success.is_err(),
+            _ => false,
+        };
+        if closes {
             *self.offer.lock() = None;
             let camera = self.camera.lock().take();
             drop(camera);
@@ -155,8 +160,16 @@ impl ElementImpl for LibcameraSrc {
 
     /// EOS goes behind the frames that wait. The parent's way would take the pad's stream lock, and hang behind a sink that blocks.
     fn send_event(&self, event: gst::Event) -> bool {
-        if event.type_() != gst::EventType::Eos {
-            return self.parent_send_event(event);
+        match event.type_() {
+            gst::EventType::Eos => (),
+            gst::EventType::FlushStop => {
+                // What waited is from before the flush.
+                if let Some(session) = self.session() {
+                    session.state().discard();
+                }
+                return self.parent_send_event(event);
+            }
+            _ => return self.parent_send_event(event),
         }
         if self.obj().current_state() < gst::State::Paused {
             return false;
