@@ -4,8 +4,8 @@
 //! Four stock `shmsrc` readers; the last is stopped (SIGSTOP) for every second second. Frames carry a counter, which tells
 //! readers every byte that must be there.
 //! `client-window` is 100 ms worth of frames, 4 to 64. A reader whose longest ack delay stayed below (window - 1) frame periods must have every
-//! frame. A run in which a reader was slower than that and missed frames is the machine's noise: it is reported and repeated, and more than
-//! 1 % of the runs (or more than one, below 100 runs) fails.
+//! frame. A run in which a reader was slower than that is the machine's noise: it is reported and repeated, and more than 1 % of the runs (or
+//! more than one, below 100 runs) fails.
 //!
 //! The full size, about three and a half minutes:
 //!
@@ -321,16 +321,22 @@ impl Run {
             if !whole || !agreed {
                 verdict = Verdict::Bad;
             }
-            if !stopped && missing > 0 && verdict != Verdict::Bad {
-                let prompt = client.is_some_and(|client| client.ack_delay_max < limit);
-                verdict = if prompt { Verdict::Bad } else { Verdict::Noise };
+            if !stopped && verdict != Verdict::Bad {
+                let prompt = client.is_none_or(|client| client.ack_delay_max < limit);
+                match (prompt, missing) {
+                    (true, 0) => (),
+                    (true, _) => verdict = Verdict::Bad,
+                    (false, _) => verdict = Verdict::Noise,
+                }
             }
         }
         match verdict {
             _ if self.stock => verdict = Verdict::Good,
             Verdict::Bad => println!("FAILED"),
             Verdict::Noise => {
-                println!("NOISE: a reader took longer than {limit:?} and missed frames")
+                println!(
+                    "NOISE: a reader took longer than {limit:?}; what it may have missed proves nothing"
+                )
             }
             Verdict::Good => (),
         }
