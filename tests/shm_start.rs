@@ -318,6 +318,27 @@ fn rights_are_what_was_asked_whatever_the_umask() {
 }
 
 #[test]
+fn a_stream_that_waits_for_a_reader_may_be_told_not_to() {
+    let _alone = alone("wait-for-connection");
+    let mut rig = Rig::new("waits", 1000, &[("wait-for-connection", "true")]);
+    let sink = rig.element.clone();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let stream = thread::spawn(move || {
+        for _ in 0..2 {
+            let pushed = rig.try_push(gst::Buffer::from_mut_slice(vec![0; 1000]));
+            sender.send(pushed).unwrap();
+        }
+    });
+    assert!(receiver.recv_timeout(Duration::from_millis(300)).is_err());
+    sink.set_property("wait-for-connection", false);
+    let pushed = [0, 1].map(|_| receiver.recv_timeout(SOON));
+    // Lets the thread end, too, if that did not.
+    sink.set_state(gst::State::Null).unwrap();
+    stream.join().unwrap();
+    assert_eq!(pushed, [Ok(Ok(gst::FlowSuccess::Ok)); 2]);
+}
+
+#[test]
 fn a_bound_that_is_too_small_is_an_error_with_the_numbers() {
     let _alone = alone("shm-size");
     let mut rig = Rig::new("bound", 1000, &[("shm-size", "67108864")]);

@@ -111,6 +111,7 @@ impl ObjectImpl for ShmSink {
                 }
             };
         }
+        let waited = self.settings.lock().wait_for_connection;
         assign! {
             "socket-path" => socket_path,
             "perms" => perms,
@@ -119,6 +120,14 @@ impl ObjectImpl for ShmSink {
             "buffer-time" => buffer_time,
             "client-window" => client_window,
             "max-clients" => max_clients,
+        }
+        let waits = self.settings.lock().wait_for_connection;
+        if waited
+            && !waits
+            && let Some(shared) = self.shared()
+        {
+            // Nobody has to arrive any more: the stream that waits goes on.
+            shared.client_arrived();
         }
     }
 

@@ -44,7 +44,8 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .nick("Wait for a connection")
             .blurb(
                 "Whether the stream waits until the first reader has connected. false (default, unlike the stock shmsink): frames that nobody is \
-                 there to read are dropped without being copied. Once a reader was there, the stream never waits again",
+                 there to read are dropped without being copied. Once a reader was there, or this was set to false while \
+                 running, the stream does not wait again until the next start",
             )
             .default_value(default.wait_for_connection)
             .mutable_playing()
