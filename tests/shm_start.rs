@@ -176,6 +176,26 @@ fn every_bad_path_has_its_own_error_and_stays_as_it_was() {
 }
 
 #[test]
+fn a_path_that_is_not_utf8_is_a_warning_and_no_crash() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let _alone = alone("not UTF-8");
+    let (sink, bus) = element(Some("/tmp/before"), &[]);
+    let odd = Path::new(OsStr::from_bytes(b"/tmp/odd\xff"));
+    sink.set_property("socket-path", odd);
+    let message = bus.pop_filtered(&[gst::MessageType::Warning]).unwrap();
+    let gst::MessageView::Warning(warning) = message.view() else {
+        unreachable!()
+    };
+    let text = warning.error().to_string();
+    assert_says(&text, &["socket-path", "/tmp/odd", "UTF-8", "Choose"]);
+    // Not at the path before, which is not what was asked for.
+    assert_eq!(sink.property::<Option<String>>("socket-path"), None);
+    assert!(sink.set_state(gst::State::Ready).is_err());
+    assert_says(&error_of(&bus), &["no socket path"]);
+    sink.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
 fn the_longest_path_that_fits_serves() {
     let _alone = alone("the longest path");
     let mut path = format!("/tmp/{}.", std::process::id());
