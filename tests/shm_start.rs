@@ -393,15 +393,17 @@ fn a_small_dev_shm_is_an_error_and_no_crash() {
     let _alone = alone("/dev/shm");
     let stat = rustix::fs::statvfs("/dev/shm").unwrap();
     let total = stat.f_blocks * stat.f_frsize;
-    // 66 slots of up to 2 GiB are more than any /dev/shm that this may meet, and the caps alone say so: no such buffer is needed.
-    let pixels = total / 66 + (1 << 20);
-    let (width, height) = (32_000, pixels.div_ceil(32_000));
-    assert!(width * height < 1 << 31, "a /dev/shm of {total} bytes");
+    // 64 slots of 1 GiB for each client, and as many clients as it takes. The caps alone say so: no such buffer is needed.
+    const WIDTH: u64 = 32_000;
+    const FRAME: u64 = 1 << 30;
+    let clients = (total / (64 * FRAME) + 1) as usize;
     let mut rig = Rig::new(
         "devshm",
         1000,
-        &[("client-window", "64"), ("max-clients", "1")],
+        &[("client-window", "64"), ("max-clients", "256")],
     );
+    let _clients: Vec<_> = (0..clients).map(|_| rig.raw_client()).collect();
+    let (width, height) = (WIDTH, FRAME.div_ceil(WIDTH));
     rig.set_caps(&format!(
         "video/x-raw,format=GRAY8,width={width},height={height},framerate=30/1"
     ));
