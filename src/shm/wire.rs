@@ -10,6 +10,12 @@
 //!
 //! A reader of 32 bits has 16-byte structs and cannot talk to a server of 64 bits; that is a limit of the stock wire.
 
+// Better no element than one that the machine's own shmsrc cannot understand.
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!(
+    "shmsink-rs speaks to the shmsrc of 64-bit machines alone: on others its messages are 16 bytes long, not 24. Build for a 64-bit target"
+);
+
 /// Bytes of every message without the name.
 pub const MESSAGE_SIZE: usize = 24;
 
