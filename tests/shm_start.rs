@@ -176,6 +176,26 @@ fn every_bad_path_has_its_own_error_and_stays_as_it_was() {
 }
 
 #[test]
+fn a_path_that_is_not_utf8_is_a_warning_and_no_crash() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let _alone = alone("not UTF-8");
+    let (sink, bus) = element(Some("/tmp/before"), &[]);
+    let odd = Path::new(OsStr::from_bytes(b"/tmp/odd\xff"));
+    sink.set_property("socket-path", odd);
+    let message = bus.pop_filtered(&[gst::MessageType::Warning]).unwrap();
+    let gst::MessageView::Warning(warning) = message.view() else {
+        unreachable!()
+    };
+    let text = warning.error().to_string();
+    assert_says(&text, &["socket-path", "/tmp/odd", "UTF-8", "Choose"]);
+    // Not at the path before, which is not what was asked for.
+    assert_eq!(sink.property::<Option<String>>("socket-path"), None);
+    assert!(sink.set_state(gst::State::Ready).is_err());
+    assert_says(&error_of(&bus), &["no socket path"]);
+    sink.set_state(gst::State::Null).unwrap();
+}
+
+#[test]
 fn the_longest_path_that_fits_serves() {
     let _alone = alone("the longest path");
     let mut path = format!("/tmp/{}.", std::process::id());
@@ -318,6 +338,27 @@ fn rights_are_what_was_asked_whatever_the_umask() {
 }
 
 #[test]
+fn a_stream_that_waits_for_a_reader_may_be_told_not_to() {
+    let _alone = alone("wait-for-connection");
+    let mut rig = Rig::new("waits", 1000, &[("wait-for-connection", "true")]);
+    let sink = rig.element.clone();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let stream = thread::spawn(move || {
+        for _ in 0..2 {
+            let pushed = rig.try_push(gst::Buffer::from_mut_slice(vec![0; 1000]));
+            sender.send(pushed).unwrap();
+        }
+    });
+    assert!(receiver.recv_timeout(Duration::from_millis(300)).is_err());
+    sink.set_property("wait-for-connection", false);
+    let pushed = [0, 1].map(|_| receiver.recv_timeout(SOON));
+    // Lets the thread end, too, if that did not.
+    sink.set_state(gst::State::Null).unwrap();
+    stream.join().unwrap();
+    assert_eq!(pushed, [Ok(Ok(gst::FlowSuccess::Ok)); 2]);
+}
+
+#[test]
 fn a_bound_that_is_too_small_is_an_error_with_the_numbers() {
     let _alone = alone("shm-size");
     let mut rig = Rig::new("bound", 1000, &[("shm-size", "67108864")]);
@@ -352,15 +393,17 @@ fn a_small_dev_shm_is_an_error_and_no_crash() {
     let _alone = alone("/dev/shm");
     let stat = rustix::fs::statvfs("/dev/shm").unwrap();
     let total = stat.f_blocks * stat.f_frsize;
-    // 66 slots of up to 2 GiB are more than any /dev/shm that this may meet, and the caps alone say so: no such buffer is needed.
-    let pixels = total / 66 + (1 << 20);
-    let (width, height) = (32_000, pixels.div_ceil(32_000));
-    assert!(width * height < 1 << 31, "a /dev/shm of {total} bytes");
+    // 64 slots of 1 GiB for each client, and as many clients as it takes. The caps alone say so: no such buffer is needed.
+    const WIDTH: u64 = 32_000;
+    const FRAME: u64 = 1 << 30;
+    let clients = (total / (64 * FRAME) + 1) as usize;
     let mut rig = Rig::new(
         "devshm",
         1000,
-        &[("client-window", "64"), ("max-clients", "1")],
+        &[("client-window", "64"), ("max-clients", "256")],
     );
+    let _clients: Vec<_> = (0..clients).map(|_| rig.raw_client()).collect();
+    let (width, height) = (WIDTH, FRAME.div_ceil(WIDTH));
     rig.set_caps(&format!(
         "video/x-raw,format=GRAY8,width={width},height={height},framerate=30/1"
     ));
@@ -529,8 +572,11 @@ fn names_and_defaults_are_the_stock_elements_where_it_has_them() {
     let ours = gst::ElementFactory::make("shmsink-rs").build().unwrap();
     let stock = gst::ElementFactory::make("shmsink").build().unwrap();
     for property in stock.list_properties() {
-        assert!(
-            ours.find_property(property.name()).is_some(),
+        // C code passes values through varargs, which know no types.
+        let same = ours.find_property(property.name());
+        assert_eq!(
+            same.map(|same| same.value_type()),
+            Some(property.value_type()),
             "{property:?}"
         );
     }

@@ -370,3 +370,19 @@ fn streaming_goes_on_after_a_flush() {
     }
     assert_eq!(source.error(), None);
 }
+
+#[test]
+fn a_name_that_is_not_utf8_is_an_error_and_no_crash() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+    let _alone = alone("not UTF-8");
+    let _script = camera(10);
+    let source = source("");
+    let odd = Path::new(OsStr::from_bytes(b"odd\xff"));
+    source.element.set_property("camera-name", odd);
+    assert!(source.pipeline.set_state(gst::State::Playing).is_err());
+    let text = source.only_error();
+    assert!(text.contains("camera"), "{text}");
+    // What the error names where there are other cameras.
+    let name: String = source.element.property("camera-name");
+    assert_eq!(name, "odd\u{fffd}");
+}

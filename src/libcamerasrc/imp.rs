@@ -10,6 +10,8 @@ use super::{
     settings::{PROPERTIES, Settings},
     stamp::{Latency, stamp},
 };
+use std::path::PathBuf;
+
 use crate::camera::CameraError;
 use crate::sync::{Arc, LazyLock, Mutex};
 use crate::video::caps::{Choice, Offer};
@@ -70,9 +72,13 @@ impl ObjectImpl for LibcameraSrc {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        let mut settings = self.settings.lock();
         match pspec.name() {
-            "camera-name" => settings.camera_name = value.get().unwrap_or_default(),
+            "camera-name" => {
+                // A string property holds any bytes, and reading those that are not UTF-8 as a string panics. No camera has such a name, so
+                // what replaces them makes the error of a camera that does not exist.
+                let name = value.get::<Option<PathBuf>>().unwrap_or_default();
+                settings.camera_name = name.map(|name| name.to_string_lossy().into_owned());
+            }
             "pace" => settings.pace = value.get().unwrap_or_default(),
             "stall-timeout" => settings.stall_timeout = value.get().unwrap_or_default(),
             _ => (),

@@ -26,6 +26,7 @@ use super::{
     peer::{Peer, peer_pid},
 };
 use crate::shm::wire::MESSAGE_SIZE;
+use crate::shm::wire::NAME_SIZE_AT;
 
 /// Bytes of a path that fit a socket address, without the NUL.
 const MAX_PATH: usize = 107;
@@ -244,7 +245,7 @@ fn hear_greeting(probe: &OwnedFd) {
     let mut heard = Vec::new();
     loop {
         let name_size = heard
-            .get(16..20)
+            .get(NAME_SIZE_AT..NAME_SIZE_AT + 4)
             .and_then(|size: &[u8]| size.try_into().ok())
             .map(u32::from_ne_bytes);
         if name_size.is_some_and(|size| heard.len() >= MESSAGE_SIZE + size as usize) {

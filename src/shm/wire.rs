@@ -1,17 +1,22 @@
-//! The wire of the stock `shmsink` and `shmsrc`: fixed structs of 24 bytes in the host's byte order and LP64 layout, one of them followed by a
-//! name.
+//! The wire of the stock `shmsink` and `shmsrc`: fixed structs in the host's byte order and C layout, one of them followed by a name. A word is as
+//! long as a pointer, so that a message is 24 bytes on a machine of 64 bits.
 //!
-//! | offset | size | field | sent as |
-//! |---|---|---|---|
-//! | 0 | 4 | type | 1 new area, 2 close area, 3 new buffer, 4 ack |
-//! | 4 | 4 | area id | the generation, from 1 |
-//! | 8 | 8 | new area: length; new buffer, ack: offset | |
-//! | 16 | 8 | new area: 4 bytes name length with its NUL, 4 bytes nothing; new buffer: size | |
+//! | size | field | sent as |
+//! |---|---|---|
+//! | 4 | type | 1 new area, 2 close area, 3 new buffer, 4 ack |
+//! | 4 | area id | the generation, from 1 |
+//! | a word | new area: length; new buffer, ack: offset | |
+//! | a word | new area: 4 bytes name length with its NUL, the rest nothing; new buffer: size | |
 //!
 //! A reader of 32 bits has 16-byte structs and cannot talk to a server of 64 bits; that is a limit of the stock wire.
 
+const WORD: usize = size_of::<usize>();
+
 /// Bytes of every message without the name.
-pub const MESSAGE_SIZE: usize = 24;
+pub const MESSAGE_SIZE: usize = 8 + 2 * WORD;
+
+/// Where a new area's message has the length of its name.
+pub const NAME_SIZE_AT: usize = 8 + WORD;
 
 const NEW_AREA: u32 = 1;
 const CLOSE_AREA: u32 = 2;
@@ -49,13 +54,13 @@ impl Message<'_> {
                 let name_size = u32::try_from(name.len() + 1).unwrap_or(u32::MAX);
                 header(out, NEW_AREA, generation, length);
                 out.extend_from_slice(&name_size.to_ne_bytes());
-                out.extend_from_slice(&[0; 4]);
+                out.extend_from_slice(&[0; WORD - 4]);
                 out.extend_from_slice(name.as_bytes());
                 out.push(0);
             }
             Message::CloseArea { generation } => {
                 header(out, CLOSE_AREA, generation, 0);
-                out.extend_from_slice(&[0; 8]);
+                out.extend_from_slice(&[0; WORD]);
             }
             Message::NewBuffer {
                 generation,
@@ -63,16 +68,21 @@ impl Message<'_> {
                 size,
             } => {
                 header(out, NEW_BUFFER, generation, offset);
-                out.extend_from_slice(&size.to_ne_bytes());
+                word(out, size);
             }
         }
     }
 }
 
-fn header(out: &mut Vec<u8>, kind: u32, generation: u32, word: u64) {
+fn header(out: &mut Vec<u8>, kind: u32, generation: u32, value: u64) {
     out.extend_from_slice(&kind.to_ne_bytes());
     out.extend_from_slice(&generation.to_ne_bytes());
-    out.extend_from_slice(&word.to_ne_bytes());
+    word(out, value);
+}
+
+/// What is sent was mapped by this process, so it fits.
+fn word(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(&(value as usize).to_ne_bytes());
 }
 
 /// A client is done with the frame at `offset`. The area id that comes along is not looked at: readers up to 1.28.6 send the newest area's id
@@ -109,20 +119,16 @@ impl AckParser {
             return Ok(None);
         }
         self.filled = 0;
-        let kind = self.word(0);
+        let mut kind = [0; 4];
+        kind.copy_from_slice(&self.partial[..4]);
+        let kind = u32::from_ne_bytes(kind);
         if kind != ACK_BUFFER {
             return Err(NotAnAck { kind });
         }
-        let mut offset = [0; 8];
-        offset.copy_from_slice(&self.partial[8..16]);
+        let mut offset = [0; WORD];
+        offset.copy_from_slice(&self.partial[8..8 + WORD]);
         Ok(Some(Ack {
-            offset: u64::from_ne_bytes(offset),
+            offset: usize::from_ne_bytes(offset) as u64,
         }))
-    }
-
-    fn word(&self, at: usize) -> u32 {
-        let mut word = [0; 4];
-        word.copy_from_slice(&self.partial[at..at + 4]);
-        u32::from_ne_bytes(word)
     }
 }

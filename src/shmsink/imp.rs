@@ -1,5 +1,7 @@
 //! The virtual functions, which delegate.
 
+use std::path::PathBuf;
+
 use crate::sync::Arc;
 use crate::sync::LazyLock;
 use crate::sync::Mutex;
@@ -111,14 +113,37 @@ impl ObjectImpl for ShmSink {
                 }
             };
         }
+        if pspec.name() == "socket-path" {
+            self.settings.lock().socket_path = None;
+            // A string property holds any bytes, and reading those that are not UTF-8 as a string panics.
+            let path = value.get::<Option<PathBuf>>().ok().flatten();
+            match path.map(|path| path.into_os_string().into_string()) {
+                Some(Ok(path)) => self.settings.lock().socket_path = Some(path),
+                Some(Err(path)) => gst::element_imp_warning!(
+                    self,
+                    gst::ResourceError::Settings,
+                    ("socket-path {path:?} is not UTF-8 and is not used. Choose another path")
+                ),
+                None => (),
+            }
+            return;
+        }
+        let waited = self.settings.lock().wait_for_connection;
         assign! {
-            "socket-path" => socket_path,
             "perms" => perms,
             "shm-size" => shm_size,
             "wait-for-connection" => wait_for_connection,
             "buffer-time" => buffer_time,
             "client-window" => client_window,
             "max-clients" => max_clients,
+        }
+        let waits = self.settings.lock().wait_for_connection;
+        if waited
+            && !waits
+            && let Some(shared) = self.shared()
+        {
+            // Nobody has to arrive any more: the stream that waits goes on.
+            shared.client_arrived();
         }
     }
 

@@ -29,12 +29,13 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .default_value(default.perms)
             .mutable_ready()
             .build(),
-        glib::ParamSpecUInt64::builder("shm-size")
+        glib::ParamSpecUInt::builder("shm-size")
             .nick("Shared memory size")
             .blurb(
                 "Limit of the shared memory area in bytes. 0 (default): the area is as large as the frames need, (2 + client-window * max-clients) \
                  slots of one frame, rounded up to 64 KiB; slots get their memory when clients come. Any other value is a hard limit: if that \
-                 many slots do not fit, the stream ends with an error that says how much is needed",
+                 many slots do not fit, the stream ends with an error that says how much is needed. 32 bits as in the stock shmsink; only 0 \
+                 allows 4 GiB and more",
             )
             .default_value(default.shm_size)
             .mutable_ready()
@@ -43,7 +44,8 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .nick("Wait for a connection")
             .blurb(
                 "Whether the stream waits until the first reader has connected. false (default, unlike the stock shmsink): frames that nobody is \
-                 there to read are dropped without being copied. Once a reader was there, the stream never waits again",
+                 there to read are dropped without being copied. Once a reader was there, or this was set to false while \
+                 running, the stream does not wait again until the next start",
             )
             .default_value(default.wait_for_connection)
             .mutable_playing()

@@ -6,7 +6,8 @@ use crate::shm::layout::Limits;
 pub(super) struct Settings {
     pub socket_path: Option<String>,
     pub perms: u32,
-    pub shm_size: u64,
+    /// 32 bits: C passes it through varargs, with the size that it has in the stock sink.
+    pub shm_size: u32,
     pub wait_for_connection: bool,
     pub buffer_time: i64,
     pub client_window: u32,
@@ -33,7 +34,7 @@ impl Settings {
         Limits {
             window: self.client_window as usize,
             max_clients: self.max_clients as usize,
-            area_size: (self.shm_size > 0).then_some(self.shm_size),
+            area_size: (self.shm_size > 0).then_some(u64::from(self.shm_size)),
         }
     }
 
