@@ -77,10 +77,13 @@ impl ObjectImpl for LibcameraSrc {
                 // A string property holds any bytes, and reading those that are not UTF-8 as a string panics. No camera has such a name, so
                 // what replaces them makes the error of a camera that does not exist.
                 let name = value.get::<Option<PathBuf>>().unwrap_or_default();
-                settings.camera_name = name.map(|name| name.to_string_lossy().into_owned());
+                let name = name.map(|name| name.to_string_lossy().into_owned());
+                self.settings.lock().camera_name = name;
             }
-            "pace" => settings.pace = value.get().unwrap_or_default(),
-            "stall-timeout" => settings.stall_timeout = value.get().unwrap_or_default(),
+            "pace" => self.settings.lock().pace = value.get().unwrap_or_default(),
+            "stall-timeout" => {
+                self.settings.lock().stall_timeout = value.get().unwrap_or_default();
+            }
             _ => (),
         }
     }
