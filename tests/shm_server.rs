@@ -355,12 +355,16 @@ fn admission_needs_room_and_memory() {
     assert_eq!(server.handle_area(layout, "/a", RESERVE), Err(RESERVE + 4));
     server.handle_area(layout, "/a", RESERVE + 4).unwrap();
     server.handle_connect(Peer::default()).unwrap();
-    let refusal = Refusal::NeedsSlots {
-        generation: 1,
-        slots: RESERVE + 8,
-    };
-    assert_eq!(server.handle_connect(Peer::default()), Err(refusal));
-    server.handle_reserved(1, RESERVE + 8);
+    for slot in RESERVE + 4..RESERVE + 8 {
+        assert_eq!(
+            server.handle_connect(Peer::default()),
+            Err(Refusal::NeedsSlots)
+        );
+        assert_eq!(server.slot_wanted(), Some((layout, slot)));
+        assert!(!server.handle_reserved(layout.generation + 1, slot));
+        assert!(server.handle_reserved(layout.generation, slot));
+        assert!(!server.handle_reserved(layout.generation, slot), "twice");
+    }
     server.handle_connect(Peer::default()).unwrap();
     assert_eq!(server.handle_connect(Peer::default()), Err(Refusal::Full));
 }
@@ -532,18 +536,17 @@ impl Model {
     }
 
     fn connect(&mut self) {
-        let mut refusal = match self.server.handle_connect(Peer::default()) {
-            Ok(id) => return self.connected(id),
-            Err(refusal) => refusal,
-        };
-        if let Refusal::NeedsSlots { generation, slots } = refusal {
-            // No more than asked for, so that every claim shows that it is enough.
-            self.server.handle_reserved(generation, slots);
-            refusal = match self.server.handle_connect(Peer::default()) {
+        let refusal = loop {
+            match self.server.handle_connect(Peer::default()) {
                 Ok(id) => return self.connected(id),
-                Err(refusal) => refusal,
-            };
-        }
+                Err(Refusal::Full) => break Refusal::Full,
+                // No more than asked for, so that every claim shows that it is enough.
+                Err(Refusal::NeedsSlots) => {
+                    let (layout, slot) = self.server.slot_wanted().unwrap();
+                    assert!(self.server.handle_reserved(layout.generation, slot));
+                }
+            }
+        };
         assert_eq!(refusal, Refusal::Full);
         assert_eq!(self.clients.len(), self.server.limits().max_clients);
     }

@@ -52,8 +52,8 @@ pub enum Admission {
 pub enum Refusal {
     /// There are `max_clients` already.
     Full,
-    /// Give the current area memory for so many slots, call [`Server::handle_reserved`], then ask again.
-    NeedsSlots { generation: u32, slots: usize },
+    /// Give memory to the slot that [`Server::slot_wanted`] says, then ask again.
+    NeedsSlots,
 }
 
 /// A client broke the protocol and is to be dropped.
@@ -137,11 +137,12 @@ impl Server {
         self.areas.back().map_or(1, |area| area.generation() + 1)
     }
 
-    /// The current area's layout, and how many of its slots have memory.
-    pub fn current_area(&self) -> Option<(Layout, usize)> {
-        self.areas
-            .back()
-            .map(|area| (*area.layout(), area.reserved()))
+    /// The slot that is to have memory next, so that one more client can be taken on.
+    pub fn slot_wanted(&self) -> Option<(Layout, usize)> {
+        let area = self.areas.back()?;
+        let clients = (self.clients.len() + 1).min(self.limits.max_clients);
+        (area.reserved() < self.limits.slots_for(clients))
+            .then(|| (*area.layout(), area.reserved()))
     }
 
     /// Slots with memory that the current number of clients, and the first one that will come, have been promised.
@@ -158,10 +159,7 @@ impl Server {
         if let Some(area) = self.areas.back()
             && area.reserved() < slots
         {
-            return Err(Refusal::NeedsSlots {
-                generation: area.generation(),
-                slots,
-            });
+            return Err(Refusal::NeedsSlots);
         }
         let id = ClientId(self.next_client);
         self.next_client += 1;
@@ -169,12 +167,14 @@ impl Server {
         Ok(id)
     }
 
-    /// The first `slots` slots of that area have memory now. Nothing happens when it is no longer current.
-    pub fn handle_reserved(&mut self, generation: u32, slots: usize) {
-        if let Some(area) = self.areas.back_mut()
-            && area.generation() == generation
-        {
-            area.reserve(slots);
+    /// That slot, the first that had none, has memory now. False when its area is no longer current: nobody will use it.
+    pub fn handle_reserved(&mut self, generation: u32, slot: usize) -> bool {
+        match self.areas.back_mut() {
+            Some(area) if area.generation() == generation && area.reserved() == slot => {
+                area.reserve(slot + 1);
+                true
+            }
+            _ => false,
         }
     }
 

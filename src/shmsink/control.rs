@@ -1,8 +1,9 @@
 //! The control thread's work: it owns every socket and is the only one that sends.
 
-use std::{collections::BTreeMap, io, time::Duration};
+use std::{collections::BTreeMap, io, ops::Range, time::Duration};
 
 use super::{CAT, shared::Shared};
+use crate::os::area::Area;
 use crate::os::area::AreaError;
 use crate::os::listener::Listener;
 use crate::os::peer::Peer;
@@ -10,6 +11,7 @@ use crate::os::peer::Received;
 use crate::os::peer::Sent;
 use crate::os::poll::Poller;
 use crate::shm::client::ClientId;
+use crate::shm::layout::Layout;
 use crate::shm::server::Refusal;
 use crate::shm::wire::AckParser;
 use crate::sync::Arc;
@@ -21,6 +23,9 @@ const WAKER: u64 = u64::MAX;
 const ACCEPTS_PER_TURN: usize = 8;
 /// How long no client is accepted after the system had no file descriptor for one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes that are given memory in one turn. A few milliseconds' work, during which clients wait.
+const PORTION: u64 = 4 << 20;
 
 /// What the application is to be told, with no lock held.
 #[derive(Debug)]
@@ -47,6 +52,26 @@ pub(super) struct Control {
     poller: Poller,
     connections: BTreeMap<u64, Connection>,
     accept_paused: bool,
+    /// Accepted, but the slots that it would be promised have no memory yet. Until then nobody else is accepted.
+    newcomer: Option<Peer>,
+    growth: Option<Growth>,
+}
+
+/// A slot on its way to have memory.
+#[derive(Debug)]
+struct Growth {
+    area: Arc<Area>,
+    layout: Layout,
+    slot: usize,
+    /// Bytes of it that have memory.
+    done: u64,
+}
+
+impl Growth {
+    /// Bytes of the slot from there on.
+    fn from(&self, done: u64) -> Range<u64> {
+        self.layout.bytes_of(self.slot) + done..self.layout.bytes_of(self.slot + 1)
+    }
 }
 
 impl Control {
@@ -60,15 +85,20 @@ impl Control {
             poller,
             connections: BTreeMap::new(),
             accept_paused: false,
+            newcomer: None,
+            growth: None,
         })
     }
 
     /// Waits for something to happen and deals with it. Returns what the application is to be told.
     pub fn turn(&mut self) -> io::Result<Vec<Event>> {
         let mut events = Vec::new();
-        let ready = self
-            .poller
-            .wait(self.accept_paused.then_some(ACCEPT_PAUSE))?;
+        let timeout = if self.newcomer.is_some() {
+            Some(Duration::ZERO)
+        } else {
+            self.accept_paused.then_some(ACCEPT_PAUSE)
+        };
+        let ready = self.poller.wait(timeout)?;
         if self.accept_paused {
             self.accept_paused = false;
             self.poller.modify(&self.listener, LISTENER, true, false)?;
@@ -83,6 +113,7 @@ impl Control {
         }
         self.transmit(&mut events);
         self.tidy(&mut events);
+        self.grow(&mut events);
         Ok(events)
     }
 
@@ -99,6 +130,9 @@ impl Control {
 
     fn accept(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
         for _ in 0..ACCEPTS_PER_TURN {
+            if self.newcomer.is_some() {
+                break;
+            }
             match self.listener.accept() {
                 Ok(Some(peer)) => self.take_on(peer, events),
                 Ok(None) => break,
@@ -118,26 +152,20 @@ impl Control {
             fd: peer.fd(),
             pid: peer.pid(),
         };
-        let id = loop {
-            let refusal = match self.shared.lock().server.handle_connect(facts) {
-                Ok(id) => break id,
-                Err(refusal) => refusal,
-            };
-            match refusal {
-                Refusal::Full => {
-                    gst::warning!(
-                        CAT,
-                        "Refused process {}: there are max-clients clients already",
-                        facts.pid
-                    );
-                    return;
-                }
-                Refusal::NeedsSlots { generation, slots } => {
-                    if let Err(error) = self.reserve(generation, slots) {
-                        gst::warning!(CAT, "Refused process {}: {error}", facts.pid);
-                        return;
-                    }
-                }
+        let connected = self.shared.lock().server.handle_connect(facts);
+        let id = match connected {
+            Ok(id) => id,
+            Err(Refusal::NeedsSlots) => {
+                self.newcomer = Some(peer);
+                return;
+            }
+            Err(Refusal::Full) => {
+                gst::warning!(
+                    CAT,
+                    "Refused process {}: there are max-clients clients already",
+                    facts.pid
+                );
+                return;
             }
         };
         let number = id.number();
@@ -161,26 +189,71 @@ impl Control {
         self.shared.client_arrived();
     }
 
-    /// Gives the current area memory for so many slots. Here and not in the stream, which it would hold up.
-    fn reserve(&self, generation: u32, slots: usize) -> Result<(), AreaError> {
-        let (area, bytes) = {
-            let state = self.shared.lock();
-            let Some((layout, reserved)) = state.server.current_area() else {
-                return Ok(());
-            };
-            if layout.generation != generation {
-                return Ok(());
-            }
-            let Some(area) = state.areas.get(&generation) else {
-                return Ok(());
-            };
-            (
-                area.clone(),
-                layout.bytes_of(reserved)..layout.bytes_of(slots),
-            )
+    /// Gives the current area some of the memory that it needs for the newcomer. Here and not in the stream, and in portions, because neither
+    /// the stream nor the other clients are to wait for it.
+    fn grow(&mut self, events: &mut Vec<Event>) {
+        let Some(peer) = self.newcomer.take() else {
+            return;
         };
-        area.reserve(bytes)?;
-        self.shared.lock().server.handle_reserved(generation, slots);
+        match self.reserve_portion() {
+            Ok(()) => self.take_on(peer, events),
+            Err(error) => {
+                gst::warning!(CAT, "Refused process {}: {error}", peer.pid());
+            }
+        }
+    }
+
+    /// Does nothing when there is nothing to do.
+    fn reserve_portion(&mut self) -> Result<(), AreaError> {
+        let wanted = {
+            let state = self.shared.lock();
+            state.server.slot_wanted().and_then(|(layout, slot)| {
+                let area = state.areas.get(&layout.generation)?.clone();
+                Some((area, layout, slot))
+            })
+        };
+        let mut growth = match (self.growth.take(), wanted) {
+            (Some(growth), Some((_, layout, slot)))
+                if (growth.layout.generation, growth.slot) == (layout.generation, slot) =>
+            {
+                growth
+            }
+            (before, wanted) => {
+                if let Some(growth) = before {
+                    // Frames go to another area now, or so many slots are no longer wanted.
+                    growth.area.give_back(growth.from(0));
+                }
+                let Some((area, layout, slot)) = wanted else {
+                    return Ok(());
+                };
+                Growth {
+                    area,
+                    layout,
+                    slot,
+                    done: 0,
+                }
+            }
+        };
+        let mut bytes = growth.from(growth.done);
+        bytes.end = bytes.end.min(bytes.start + PORTION);
+        let size = bytes.end - bytes.start;
+        if let Err(error) = growth.area.reserve(bytes) {
+            growth.area.give_back(growth.from(0));
+            return Err(error);
+        }
+        growth.done += size;
+        if growth.done < growth.layout.stride {
+            self.growth = Some(growth);
+            return Ok(());
+        }
+        let counted = self
+            .shared
+            .lock()
+            .server
+            .handle_reserved(growth.layout.generation, growth.slot);
+        if !counted {
+            growth.area.give_back(growth.from(0));
+        }
         Ok(())
     }
 

@@ -1,0 +1,109 @@
+//! What memory costs and whom: frames of 4K, so that giving memory to a client's slots takes long enough to be noticed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+use common::rig::{Rig, alone};
+use gst::prelude::*;
+
+const CAPS: &str = "video/x-raw,format=NV12,width=3840,height=2160,framerate=60/1";
+const SIZE: usize = 3840 * 2160 * 3 / 2;
+const FRAME: Duration = Duration::from_micros(16_667);
+
+fn frame(size: usize) -> gst::Buffer {
+    gst::Buffer::with_size(size).unwrap()
+}
+
+/// A client that acks every frame at once, until the connection is closed.
+fn healthy(rig: &Rig) -> thread::JoinHandle<()> {
+    let mut client = rig.raw_client();
+    client.set_read_timeout(None).unwrap();
+    thread::spawn(move || {
+        let mut message = [0; 24];
+        while client.read_exact(&mut message).is_ok() {
+            let word = |at: usize| u32::from_ne_bytes(message[at..at + 4].try_into().unwrap());
+            match word(0) {
+                1 => client.read_exact(&mut vec![0; word(16) as usize]).unwrap(),
+                3 => {
+                    message[0] = 4;
+                    message[16..].fill(0);
+                    if client.write_all(&message).is_err() {
+                        break;
+                    }
+                }
+                _ => (),
+            }
+        }
+    })
+}
+
+/// A number of what `stats` says about the client that came first.
+fn first_client(rig: &Rig, name: &str) -> u64 {
+    let stats = rig.element.property::<gst::Structure>("stats");
+    let clients = stats.get::<gst::Array>("clients").unwrap();
+    let first = clients.first().unwrap().get::<gst::Structure>().unwrap();
+    first.get(name).unwrap()
+}
+
+/// Frames at 60/s.
+fn stream(rig: &mut Rig, frames: usize) {
+    let mut next = Instant::now();
+    for _ in 0..frames {
+        rig.push_buffer(frame(SIZE));
+        next += FRAME;
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+}
+
+#[test]
+fn newcomers_cost_a_healthy_client_nothing() {
+    let _alone = alone("newcomers");
+    // The best of three: the machine may have other things to do, but not always.
+    let skipped = (0..3)
+        .map(|_| {
+            let mut rig = Rig::new("newcomers", 1000, &[]);
+            rig.set_caps(CAPS);
+            let _healthy = healthy(&rig);
+            stream(&mut rig, 10);
+            let before = first_client(&rig, "skipped");
+            let idle: Vec<_> = (0..14)
+                .map(|_| UnixStream::connect(&rig.path).unwrap())
+                .collect();
+            stream(&mut rig, 60);
+            rig.wait_for_clients(15);
+            drop(idle);
+            first_client(&rig, "skipped") - before
+        })
+        .min()
+        .unwrap();
+    assert_eq!(skipped, 0);
+}
+
+#[test]
+fn newcomers_do_not_keep_the_element_from_null() {
+    let _alone = alone("newcomers and NULL");
+    let quickest = (0..3)
+        .map(|_| {
+            let mut rig = Rig::new("comingnull", 1000, &[]);
+            rig.set_caps(CAPS);
+            let _healthy = healthy(&rig);
+            rig.push_buffer(frame(SIZE));
+            let _idle: Vec<_> = (0..15)
+                .map(|_| UnixStream::connect(&rig.path).unwrap())
+                .collect();
+            thread::sleep(Duration::from_millis(5));
+            rig.stop()
+        })
+        .min()
+        .unwrap();
+    println!("NULL took {quickest:?}");
+    assert!(quickest < Duration::from_millis(100), "{quickest:?}");
+}
