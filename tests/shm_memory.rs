@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::rig::{Rig, alone};
+use common::{
+    rig::{Rig, alone},
+    wait_until,
+};
 use gst::prelude::*;
 
 const CAPS: &str = "video/x-raw,format=NV12,width=3840,height=2160,framerate=60/1";
@@ -106,4 +109,32 @@ fn newcomers_do_not_keep_the_element_from_null() {
         .unwrap();
     println!("NULL took {quickest:?}");
     assert!(quickest < Duration::from_millis(100), "{quickest:?}");
+}
+
+#[test]
+fn a_change_of_size_takes_no_longer_with_many_clients() {
+    let _alone = alone("a change of size with many clients");
+    let quickest = (0..3)
+        .map(|_| {
+            let mut rig = Rig::new("changes", 1000, &[]);
+            rig.set_caps(CAPS);
+            let _idle: Vec<_> = (0..15).map(|_| rig.raw_client()).collect();
+            let _healthy = healthy(&rig);
+            stream(&mut rig, 8);
+            rig.set_caps("video/x-raw,format=NV12,width=3840,height=2000,framerate=60/1");
+            let before = Instant::now();
+            let pushed = rig.try_push(frame(3840 * 2000 * 3 / 2));
+            let took = before.elapsed();
+            pushed.unwrap();
+            // The others get theirs in time.
+            wait_until("all have memory", Duration::from_secs(10), || {
+                rig.stat("slots-reserved") == rig.stat("slots-total")
+            });
+            rig.wait_for_clients(16);
+            took
+        })
+        .min()
+        .unwrap();
+    println!("the push took {quickest:?}");
+    assert!(quickest < Duration::from_millis(150), "{quickest:?}");
 }

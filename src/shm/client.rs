@@ -57,6 +57,8 @@ pub(super) struct Client {
     held: VecDeque<Held>,
     /// Generations that the client maps, oldest first. The last is the one that its frames come from.
     announced: Vec<u32>,
+    /// Frames of the current area that it may hold: its window once all of that has memory.
+    share: usize,
     /// The newest frame that was promised, or that was old when it connected.
     last_sequence: u64,
     sent: u64,
@@ -73,6 +75,7 @@ impl Client {
             peer,
             held: VecDeque::new(),
             announced: Vec::new(),
+            share: 0,
             last_sequence,
             sent: 0,
             acked: 0,
@@ -84,6 +87,23 @@ impl Client {
 
     pub(super) fn outstanding(&self) -> usize {
         self.held.len()
+    }
+
+    pub(super) fn share(&self) -> usize {
+        self.share
+    }
+
+    pub(super) fn set_share(&mut self, share: usize) {
+        self.share = share;
+    }
+
+    /// It can be promised one more frame of that area, the current one.
+    pub(super) fn has_room(&self, window: usize, generation: u32) -> bool {
+        let in_area = self
+            .frames()
+            .filter(|frame| frame.generation == generation)
+            .count();
+        self.held.len() < window && in_area < self.share
     }
 
     pub(super) fn lacks(&self, newest: &Frame) -> bool {
@@ -164,6 +184,7 @@ impl Client {
             skipped: self.skipped,
             acked: self.acked,
             outstanding: self.held.len(),
+            share: self.share,
             max_outstanding: self.max_outstanding,
             ack_delay_max: self.ack_delay_max,
             oldest_age: self

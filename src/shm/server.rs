@@ -3,9 +3,12 @@
 //! What it keeps, whatever clients do (each is checked after every step of random histories in `tests/shm_server.rs`):
 //!
 //! - A slot is free exactly when nobody refers to it: not the writer, not the newest frame, no client.
-//! - A client holds at most its window, counted across generations. A client that holds less gets every frame.
-//! - There are `RESERVE + window x clients` slots with memory, so a healthy client's frame always finds one: what one client does never
-//!   changes which frames another gets.
+//! - A client holds at most its window, counted across generations, and at most its share of the current area's slots. A client that holds less
+//!   gets every frame.
+//! - There are `RESERVE + all shares` slots with memory, so a healthy client's frame always finds one: what one client does never changes which
+//!   frames another gets.
+//! - A client's share is its window, except while a new area, which starts with the memory for one window, does not have more yet. Then
+//!   everybody's share grows with it, and clients that hold their whole window of old frames come last.
 //! - A client's frames have strictly growing sequence numbers.
 //! - The newest frame is kept, in one slot for all, only while some client with a full window has not had it. Such a client gets it with its
 //!   next ack.
@@ -20,7 +23,7 @@ use std::{
 
 use super::{
     client::{Client, ClientId, Frame, Next, Peer},
-    layout::{Layout, LayoutError, Limits, MAX_AREAS},
+    layout::{Layout, LayoutError, Limits, MAX_AREAS, RESERVE},
     slots::Slots,
     snapshot::{Counters, Snapshot},
     wire::Message,
@@ -137,17 +140,33 @@ impl Server {
         self.areas.back().map_or(1, |area| area.generation() + 1)
     }
 
-    /// The slot that is to have memory next, so that one more client can be taken on.
-    pub fn slot_wanted(&self) -> Option<(Layout, usize)> {
+    /// The slot that is to have memory next, for the clients' windows and those of so many that are to come.
+    pub fn slot_wanted(&self, newcomers: usize) -> Option<(Layout, usize)> {
         let area = self.areas.back()?;
-        let clients = (self.clients.len() + 1).min(self.limits.max_clients);
+        let clients = (self.clients.len() + newcomers).min(self.limits.max_clients);
         (area.reserved() < self.limits.slots_for(clients))
             .then(|| (*area.layout(), area.reserved()))
     }
 
-    /// Slots with memory that the current number of clients, and the first one that will come, have been promised.
-    pub fn slots_needed(&self) -> usize {
-        self.limits.slots_for(self.clients.len().max(1))
+    /// The client that will be the last to have its whole window. `None` when all have.
+    pub fn last_in_line(&self) -> Option<ClientId> {
+        let window = self.limits.window;
+        self.clients
+            .iter()
+            .filter(|(_, client)| client.share() < window)
+            .max_by_key(|(id, client)| {
+                (
+                    client.outstanding() >= window,
+                    window - client.share(),
+                    **id,
+                )
+            })
+            .map(|(id, _)| *id)
+    }
+
+    /// Slots that a new area is to have memory for. Few, because the stream waits for it.
+    pub fn slots_at_first(&self) -> usize {
+        self.limits.slots_for(1)
     }
 
     /// A client connected. The `Full` and `NeedsSlots` answers change nothing.
@@ -164,6 +183,7 @@ impl Server {
         let id = ClientId(self.next_client);
         self.next_client += 1;
         self.clients.insert(id, Client::new(peer, self.sequence));
+        self.share_slots();
         Ok(id)
     }
 
@@ -172,23 +192,16 @@ impl Server {
         match self.areas.back_mut() {
             Some(area) if area.generation() == generation && area.reserved() == slot => {
                 area.reserve(slot + 1);
+                self.share_slots();
+                self.drop_newest_nobody_lacks();
                 true
             }
             _ => false,
         }
     }
 
-    /// A new area takes over; its layout is that of [`plan_area`](Self::plan_area). `Err` says how many slots need memory first,
-    /// when more clients came meanwhile.
-    pub fn handle_area(
-        &mut self,
-        layout: Layout,
-        name: &str,
-        reserved: usize,
-    ) -> Result<(), usize> {
-        if reserved < self.slots_needed() {
-            return Err(self.slots_needed());
-        }
+    /// A new area takes over, of which the first `reserved` slots have memory. Its layout is that of [`plan_area`](Self::plan_area).
+    pub fn handle_area(&mut self, layout: Layout, name: &str, reserved: usize) {
         debug_assert_eq!(layout.generation, self.next_generation());
         if let Some(old) = self.areas.back() {
             let free = old
@@ -201,8 +214,11 @@ impl Server {
         if let Some(newest) = self.newest.take() {
             self.release(&newest);
         }
+        for client in self.clients.values_mut() {
+            client.set_share(0);
+        }
+        self.share_slots();
         self.retire();
-        Ok(())
     }
 
     /// A frame of `size` bytes came in.
@@ -247,7 +263,7 @@ impl Server {
         };
         let (mut promised, mut passed_by) = (0, false);
         for client in self.clients.values_mut() {
-            if client.outstanding() < self.limits.window {
+            if client.has_room(self.limits.window, frame.generation) {
                 client.promise(frame);
                 promised += 1;
             } else {
@@ -287,13 +303,7 @@ impl Server {
             return Ok(());
         };
         let frame = client.ack(offset, now).ok_or(UnknownAck { offset })?;
-        if let Some(newest) = self.newest
-            && client.lacks(&newest)
-        {
-            client.promise(newest);
-            client.unskip();
-            self.refer(&newest);
-        }
+        self.give_newest(id);
         self.release(&frame);
         self.drop_newest_nobody_lacks();
         self.retire();
@@ -308,6 +318,7 @@ impl Server {
         for frame in client.frames() {
             self.release(frame);
         }
+        self.share_slots();
         self.drop_newest_nobody_lacks();
         self.retire();
     }
@@ -401,6 +412,42 @@ impl Server {
         {
             let bytes = area.bytes(slot);
             self.freed.push((generation, bytes));
+        }
+    }
+
+    /// Gives slots that are nobody's share to those that have less than their window.
+    fn share_slots(&mut self) {
+        let Some(area) = self.areas.back() else {
+            return;
+        };
+        let shared: usize = self.clients.values().map(Client::share).sum();
+        let spare = area.reserved().saturating_sub(RESERVE + shared);
+        let window = self.limits.window;
+        for _ in 0..spare {
+            let next = self
+                .clients
+                .iter_mut()
+                .filter(|(_, client)| client.share() < window)
+                .min_by_key(|(id, client)| (client.outstanding() >= window, client.share(), **id));
+            let Some((id, client)) = next else {
+                break;
+            };
+            client.set_share(client.share() + 1);
+            let id = *id;
+            self.give_newest(id);
+        }
+    }
+
+    /// Promises the newest frame to a client that was passed by and has room for it now.
+    fn give_newest(&mut self, id: ClientId) {
+        if let Some(newest) = self.newest
+            && let Some(client) = self.clients.get_mut(&id)
+            && client.lacks(&newest)
+            && client.has_room(self.limits.window, newest.generation)
+        {
+            client.promise(newest);
+            client.unskip();
+            self.refer(&newest);
         }
     }
 

@@ -55,6 +55,8 @@ pub(super) struct Control {
     /// Accepted, but the slots that it would be promised have no memory yet. Until then nobody else is accepted.
     newcomer: Option<Peer>,
     growth: Option<Growth>,
+    /// Something was done after which there may be more to do, or to send, without anybody waking us for it.
+    again: bool,
 }
 
 /// A slot on its way to have memory.
@@ -87,13 +89,14 @@ impl Control {
             accept_paused: false,
             newcomer: None,
             growth: None,
+            again: false,
         })
     }
 
     /// Waits for something to happen and deals with it. Returns what the application is to be told.
     pub fn turn(&mut self) -> io::Result<Vec<Event>> {
         let mut events = Vec::new();
-        let timeout = if self.newcomer.is_some() {
+        let timeout = if std::mem::take(&mut self.again) {
             Some(Duration::ZERO)
         } else {
             self.accept_paused.then_some(ACCEPT_PAUSE)
@@ -189,28 +192,43 @@ impl Control {
         self.shared.client_arrived();
     }
 
-    /// Gives the current area some of the memory that it needs for the newcomer. Here and not in the stream, and in portions, because neither
-    /// the stream nor the other clients are to wait for it.
+    /// Gives the current area some of the memory that clients and the newcomer are to have. Here and not in the stream, and in portions, because
+    /// neither the stream nor the other clients are to wait for it.
     fn grow(&mut self, events: &mut Vec<Event>) {
-        let Some(peer) = self.newcomer.take() else {
-            return;
-        };
         match self.reserve_portion() {
-            Ok(()) => self.take_on(peer, events),
+            Ok(()) => {
+                if let Some(peer) = self.newcomer.take() {
+                    self.again = true;
+                    self.take_on(peer, events);
+                }
+            }
             Err(error) => {
-                gst::warning!(CAT, "Refused process {}: {error}", peer.pid());
+                self.again = true;
+                if let Some(peer) = self.newcomer.take() {
+                    gst::warning!(CAT, "Refused process {}: {error}", peer.pid());
+                    return;
+                }
+                let last = self.shared.lock().server.last_in_line();
+                if let Some(id) = last {
+                    gst::warning!(CAT, "A client goes: there is no memory for it: {error}");
+                    self.disconnect(id.number(), events);
+                }
             }
         }
     }
 
     /// Does nothing when there is nothing to do.
     fn reserve_portion(&mut self) -> Result<(), AreaError> {
+        let newcomers = usize::from(self.newcomer.is_some());
         let wanted = {
             let state = self.shared.lock();
-            state.server.slot_wanted().and_then(|(layout, slot)| {
-                let area = state.areas.get(&layout.generation)?.clone();
-                Some((area, layout, slot))
-            })
+            state
+                .server
+                .slot_wanted(newcomers)
+                .and_then(|(layout, slot)| {
+                    let area = state.areas.get(&layout.generation)?.clone();
+                    Some((area, layout, slot))
+                })
         };
         let mut growth = match (self.growth.take(), wanted) {
             (Some(growth), Some((_, layout, slot)))
@@ -242,6 +260,7 @@ impl Control {
             return Err(error);
         }
         growth.done += size;
+        self.again = true;
         if growth.done < growth.layout.stride {
             self.growth = Some(growth);
             return Ok(());
@@ -359,5 +378,7 @@ impl Control {
         // Closing it would do, but it is closed later than this.
         let _ = self.poller.remove(&connection.peer);
         events.push(Event::Disconnected(connection.peer));
+        // Its share is others' now.
+        self.again = true;
     }
 }

@@ -107,30 +107,16 @@ impl Stream {
     }
 
     fn make_area(&mut self, shared: &Shared, size: u64) -> Result<(), PublishError> {
-        let (layout, mut slots) = {
+        let (layout, slots) = {
             let server = &mut shared.lock().server;
-            (server.plan_area(size)?, server.slots_needed())
+            (server.plan_area(size)?, server.slots_at_first())
         };
         let writer = AreaWriter::create(layout.length(), layout.bytes_of(slots), self.area_mode)?;
-        loop {
-            let more = {
-                let mut state = shared.lock();
-                match state
-                    .server
-                    .handle_area(layout, writer.area().name(), slots)
-                {
-                    Ok(()) => {
-                        state.areas.insert(layout.generation, writer.area().clone());
-                        break;
-                    }
-                    Err(more) => more,
-                }
-            };
-            // Clients came meanwhile.
-            writer
-                .area()
-                .reserve(layout.bytes_of(slots)..layout.bytes_of(more))?;
-            slots = more;
+        {
+            let mut state = shared.lock();
+            let area = writer.area().clone();
+            state.server.handle_area(layout, area.name(), slots);
+            state.areas.insert(layout.generation, area);
         }
         gst::info!(
             CAT,
@@ -140,7 +126,7 @@ impl Stream {
             layout.stride
         );
         self.writer = Some(writer);
-        // The old area may be nobody's now, and old clients may have to go.
+        // It gives the other slots their memory. The old area may be nobody's now, and old clients may have to go.
         shared.waker().wake();
         Ok(())
     }
