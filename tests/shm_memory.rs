@@ -7,6 +7,7 @@ mod common;
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -137,4 +138,65 @@ fn a_change_of_size_takes_no_longer_with_many_clients() {
         .unwrap();
     println!("the push took {quickest:?}");
     assert!(quickest < Duration::from_millis(150), "{quickest:?}");
+}
+
+const SMALL: &str = "SHM_SMALL";
+
+/// Not a test: what this program does when it is started with a /dev/shm of 64 MiB of its own.
+#[test]
+fn small_dev_shm_process() {
+    if std::env::var_os(SMALL).is_none() {
+        return;
+    }
+    let _alone = alone("a small /dev/shm");
+    // What one size needs is more than half of it.
+    let mut rig = Rig::new("small", 1000, &[]);
+    for format in ["RGB", "RGBx", "RGB"] {
+        rig.set_caps(&format!(
+            "video/x-raw,format={format},width=1920,height=1080,framerate=30/1"
+        ));
+        let size = 1920 * 1080 * if format == "RGB" { 3 } else { 4 };
+        assert_eq!(rig.try_push(frame(size)), Ok(gst::FlowSuccess::Ok));
+    }
+    let _client = healthy(&rig);
+    rig.push_buffer(frame(1920 * 1080 * 3));
+    assert_eq!(rig.stat("frames-published"), 1);
+    rig.assert_no_error();
+    drop(rig);
+
+    // Clients that hold frames of the old size.
+    let mut rig = Rig::new("smallheld", 1000, &[]);
+    rig.set_caps("video/x-raw,format=NV12,width=1280,height=720,framerate=30/1");
+    rig.push_buffer(frame(1280 * 720 * 3 / 2));
+    let _idle: Vec<_> = (0..9).map(|_| rig.raw_client()).collect();
+    rig.push_buffer(frame(1280 * 720 * 3 / 2));
+    rig.set_caps("video/x-raw,format=NV12,width=640,height=480,framerate=30/1");
+    assert_eq!(
+        rig.try_push(frame(640 * 480 * 3 / 2)),
+        Ok(gst::FlowSuccess::Ok)
+    );
+    rig.assert_no_error();
+    drop(rig);
+
+    // Twice as much does not fit.
+    let mut rig = Rig::new("smallgrow", 1000, &[]);
+    for size in [4_000_000, 4_100_000] {
+        assert_eq!(rig.try_push(frame(size)), Ok(gst::FlowSuccess::Ok));
+    }
+    rig.assert_no_error();
+}
+
+#[test]
+fn a_small_dev_shm_is_enough_for_a_change_of_size() {
+    let _alone = alone("a change of size in a small /dev/shm");
+    // A mount of its own takes a user namespace of its own; where those are forbidden this fails.
+    let status = Command::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c"])
+        .arg("mount -t tmpfs -o size=64m tmpfs /dev/shm && exec \"$0\" \"$@\"")
+        .arg(std::env::current_exe().unwrap())
+        .args(["small_dev_shm_process", "--exact", "--nocapture"])
+        .env(SMALL, "1")
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
 }

@@ -176,13 +176,13 @@ fn server(limits: Limits) -> Server {
 }
 
 fn new_area(server: &mut Server, size: u64) {
-    let layout = server.plan_area(size).unwrap();
+    let layout = server.plan_area(size).unwrap().unwrap();
     server.handle_area(layout, "/area", layout.slots);
 }
 
 /// An area with memory behind as few slots as there may be.
 fn lean_area(server: &mut Server, size: u64) -> Layout {
-    let layout = server.plan_area(size).unwrap();
+    let layout = server.plan_area(size).unwrap().unwrap();
     let slots = server.slots_at_first();
     server.handle_area(layout, "/area", slots);
     layout
@@ -351,7 +351,7 @@ fn acks_that_mean_nothing_are_errors_and_change_nothing() {
 fn admission_needs_room_and_memory() {
     let limits = limits(4, 2);
     let mut server = Server::new(limits);
-    let layout = server.plan_area(1000).unwrap();
+    let layout = server.plan_area(1000).unwrap().unwrap();
     server.handle_area(layout, "/a", RESERVE + 4);
     server.handle_connect(Peer::default()).unwrap();
     for slot in RESERVE + 4..RESERVE + 8 {
@@ -408,23 +408,60 @@ fn a_new_area_serves_everybody_as_far_as_it_has_memory_and_the_healthy_first() {
 }
 
 #[test]
+fn a_closed_area_gives_back_what_nobody_holds() {
+    let mut server = server(limits(4, 2));
+    let id = server.handle_connect(Peer::default()).unwrap();
+    publish(&mut server, 1);
+    let held = offsets(&received(&mut server, id))[0];
+    let slots = server.snapshot(NOW).slots_total;
+    server.close_area();
+    let freed: Vec<_> = std::iter::from_fn(|| server.poll_freed()).collect();
+    assert_eq!(freed.len(), slots - 1);
+    assert!(freed.iter().all(|(_, bytes)| !bytes.contains(&held)));
+    assert_eq!(server.admit(1), Admission::NeedsArea);
+    assert_eq!(server.slot_wanted(1), None);
+    assert!(!server.handle_reserved(1, slots));
+    // Nobody has to wait for memory that nothing is known of yet.
+    server.handle_connect(Peer::default()).unwrap();
+    server.handle_ack(id, held, NOW).unwrap();
+    assert_eq!(server.poll_retired(), Some(1));
+    assert_eq!(server.snapshot(NOW).shm_bytes, 0);
+    new_area(&mut server, 1000);
+    assert!(publish(&mut server, 2));
+    let got = received(&mut server, id);
+    assert_eq!(sizes(&got), [2]);
+}
+
+#[test]
 fn so_many_changes_of_size_that_offsets_would_repeat_evict_who_holds_the_oldest() {
     let mut server = server(limits(64, 2));
     let stuck = server.handle_connect(Peer::default()).unwrap();
     let healthy = server.handle_connect(Peer::default()).unwrap();
+    let mut refused = 0;
     for change in 0..40 {
         publish(&mut server, 10);
         received(&mut server, stuck);
         for offset in offsets(&received(&mut server, healthy)) {
             server.handle_ack(healthy, offset, NOW).unwrap();
         }
-        new_area(&mut server, 1000 + change);
+        match server.plan_area(1000 + change).unwrap() {
+            Some(layout) => server.handle_area(layout, "/area", layout.slots),
+            None => refused += 1,
+        }
         assert!(server.snapshot(NOW).areas_retired < MAX_AREAS);
     }
+    assert_eq!(refused, 40 - (MAX_AREAS - 1));
     assert_eq!(server.poll_evicted(), Some(stuck));
     assert_eq!(server.poll_evicted(), None);
+    // It may still look at what it holds, so none of that is given back before it is disconnected. It is given nothing more.
+    let snapshot = server.snapshot(NOW);
+    assert_eq!(snapshot.areas_retired, MAX_AREAS - 1);
+    assert_eq!(snapshot.clients[0].outstanding, MAX_AREAS - 1);
+    assert_eq!(server.poll_retired(), None);
+    server.handle_disconnect(stuck);
     assert_eq!(server.client_count(), 1);
     assert_eq!(server.snapshot(NOW).areas_retired, 0);
+    new_area(&mut server, 1000);
 }
 
 #[test]
@@ -554,6 +591,7 @@ impl Model {
             Step::NewArea(size) => {
                 self.new_area(size);
                 while let Some(id) = self.server.poll_evicted() {
+                    self.server.handle_disconnect(id);
                     self.clients.remove(&id).unwrap();
                 }
             }

@@ -59,6 +59,8 @@ pub(super) struct Client {
     announced: Vec<u32>,
     /// Frames of the current area that it may hold: its window once all of that has memory.
     share: usize,
+    /// It is told and promised nothing more.
+    evicted: bool,
     /// The newest frame that was promised, or that was old when it connected.
     last_sequence: u64,
     sent: u64,
@@ -76,6 +78,7 @@ impl Client {
             held: VecDeque::new(),
             announced: Vec::new(),
             share: 0,
+            evicted: false,
             last_sequence,
             sent: 0,
             acked: 0,
@@ -103,11 +106,20 @@ impl Client {
             .frames()
             .filter(|frame| frame.generation == generation)
             .count();
-        self.held.len() < window && in_area < self.share
+        !self.evicted && self.held.len() < window && in_area < self.share
+    }
+
+    /// False when it was evicted already.
+    pub(super) fn evict(&mut self) -> bool {
+        !std::mem::replace(&mut self.evicted, true)
+    }
+
+    pub(super) fn is_evicted(&self) -> bool {
+        self.evicted
     }
 
     pub(super) fn lacks(&self, newest: &Frame) -> bool {
-        self.last_sequence < newest.sequence
+        !self.evicted && self.last_sequence < newest.sequence
     }
 
     pub(super) fn holds_generation(&self, generation: u32) -> bool {

@@ -362,12 +362,13 @@ impl Control {
         }
         let (retired, freed) = {
             let mut state = self.shared.lock();
-            (state.take_retired(), state.take_freed())
+            let freed = state.take_freed();
+            (state.take_retired(), freed)
         };
-        drop(retired);
         for (area, bytes) in freed {
             area.give_back(bytes);
         }
+        drop(retired);
     }
 
     fn disconnect(&mut self, number: u64, events: &mut Vec<Event>) {

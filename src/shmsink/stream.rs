@@ -60,14 +60,20 @@ impl Stream {
         if let Some(planned) = self.format.planned_size()
             && planned as u64 != self.planned
         {
-            self.make_area(shared, size.max(planned as u64))?;
+            if !self.make_area(shared, size.max(planned as u64))? {
+                return Ok(());
+            }
             self.planned = planned as u64;
         }
         let claim = loop {
             let admission = shared.lock().server.admit(size);
             match admission {
                 Admission::Claimed(claim) => break claim,
-                Admission::NeedsArea => self.grow(shared, size)?,
+                Admission::NeedsArea => {
+                    if !self.grow(shared, size)? {
+                        return Ok(());
+                    }
+                }
                 Admission::NoClient => return Ok(()),
                 Admission::NoSlot => {
                     gst::warning!(CAT, "No free slot; a frame is dropped");
@@ -94,24 +100,50 @@ impl Stream {
 
     /// An area for larger frames. Frames whose size only their buffers tell get twice as much as before if that can be had, or every frame
     /// that is a little larger than the last would cost a new area.
-    fn grow(&mut self, shared: &Shared, size: u64) -> Result<(), PublishError> {
+    fn grow(&mut self, shared: &Shared, size: u64) -> Result<bool, PublishError> {
         let doubled = self.planned.saturating_mul(2).max(size);
         let fits = shared.lock().server.limits().fit(doubled);
-        let planned = if fits { doubled } else { size };
-        self.make_area(shared, planned)?;
+        let mut planned = if fits { doubled } else { size };
+        let made = match self.make_area(shared, planned) {
+            Err(PublishError::Area(AreaError::NoSpace { .. })) if planned > size => {
+                planned = size;
+                self.make_area(shared, size)
+            }
+            made => made,
+        }?;
         // With a size from the caps, what is larger than that is an exception and no reason for yet another area.
-        if self.format.planned_size().is_none() {
+        if made && self.format.planned_size().is_none() {
             self.planned = planned;
         }
-        Ok(())
+        Ok(made)
     }
 
-    fn make_area(&mut self, shared: &Shared, size: u64) -> Result<(), PublishError> {
+    /// False when there can be none for this frame, which is counted as dropped.
+    fn make_area(&mut self, shared: &Shared, size: u64) -> Result<bool, PublishError> {
         let (layout, slots) = {
             let server = &mut shared.lock().server;
-            (server.plan_area(size)?, server.slots_at_first())
+            let layout = server.plan_area(size)?;
+            if layout.is_none() {
+                server.handle_no_area();
+            }
+            (layout, server.slots_at_first())
         };
-        let writer = AreaWriter::create(layout.length(), layout.bytes_of(slots), self.area_mode)?;
+        let Some(layout) = layout else {
+            gst::warning!(
+                CAT,
+                "Too many changes of size at once; a frame is dropped until those have gone who hold the oldest"
+            );
+            shared.waker().wake();
+            return Ok(false);
+        };
+        let create = |mode| AreaWriter::create(layout.length(), layout.bytes_of(slots), mode);
+        let writer = match create(self.area_mode) {
+            Err(AreaError::NoSpace { .. }) => {
+                self.make_room(shared);
+                create(self.area_mode)?
+            }
+            created => created?,
+        };
         {
             let mut state = shared.lock();
             let area = writer.area().clone();
@@ -128,6 +160,21 @@ impl Stream {
         self.writer = Some(writer);
         // It gives the other slots their memory. The old area may be nobody's now, and old clients may have to go.
         shared.waker().wake();
-        Ok(())
+        Ok(true)
+    }
+
+    /// Gives back what the current area has and nobody holds. Only when it must be, because it takes its time.
+    fn make_room(&mut self, shared: &Shared) {
+        self.writer = None;
+        self.planned = 0;
+        let (freed, retired) = {
+            let mut state = shared.lock();
+            state.server.close_area();
+            (state.take_freed(), state.take_retired())
+        };
+        for (area, bytes) in freed {
+            area.give_back(bytes);
+        }
+        drop(retired);
     }
 }
