@@ -5,7 +5,6 @@
 mod common;
 
 use std::{
-    io::{Read, Write},
     os::unix::net::UnixStream,
     process::Command,
     thread,
@@ -13,10 +12,10 @@ use std::{
 };
 
 use common::{
+    client::{first_client, healthy},
     rig::{Rig, alone},
     wait_until,
 };
-use gst::prelude::*;
 
 const CAPS: &str = "video/x-raw,format=NV12,width=3840,height=2160,framerate=60/1";
 const SIZE: usize = 3840 * 2160 * 3 / 2;
@@ -24,37 +23,6 @@ const FRAME: Duration = Duration::from_micros(16_667);
 
 fn frame(size: usize) -> gst::Buffer {
     gst::Buffer::with_size(size).unwrap()
-}
-
-/// A client that acks every frame at once, until the connection is closed.
-fn healthy(rig: &Rig) -> thread::JoinHandle<()> {
-    let mut client = rig.raw_client();
-    client.set_read_timeout(None).unwrap();
-    thread::spawn(move || {
-        let mut message = [0; 24];
-        while client.read_exact(&mut message).is_ok() {
-            let word = |at: usize| u32::from_ne_bytes(message[at..at + 4].try_into().unwrap());
-            match word(0) {
-                1 => client.read_exact(&mut vec![0; word(16) as usize]).unwrap(),
-                3 => {
-                    message[0] = 4;
-                    message[16..].fill(0);
-                    if client.write_all(&message).is_err() {
-                        break;
-                    }
-                }
-                _ => (),
-            }
-        }
-    })
-}
-
-/// A number of what `stats` says about the client that came first.
-fn first_client(rig: &Rig, name: &str) -> u64 {
-    let stats = rig.element.property::<gst::Structure>("stats");
-    let clients = stats.get::<gst::Array>("clients").unwrap();
-    let first = clients.first().unwrap().get::<gst::Structure>().unwrap();
-    first.get(name).unwrap()
 }
 
 /// Frames at 60/s.

@@ -1,8 +1,17 @@
 //! The control thread's work: it owns every socket and is the only one that sends.
 
-use std::{collections::BTreeMap, io, ops::Range, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
-use super::{CAT, shared::Shared};
+use super::{
+    CAT,
+    notifier::{Event, Notifier},
+    shared::Shared,
+};
 use crate::os::area::Area;
 use crate::os::area::AreaError;
 use crate::os::listener::Listener;
@@ -21,19 +30,13 @@ const LISTENER: u64 = 0;
 const WAKER: u64 = u64::MAX;
 /// Clients taken on before the others get their turn again.
 const ACCEPTS_PER_TURN: usize = 8;
-/// How long no client is accepted after the system had no file descriptor for one.
+/// No client is accepted while a handler is behind by so many events: those that leave keep their file descriptors until it is told.
+const MAX_UNTOLD: usize = 64;
+/// How long no client is accepted after that, or after the system had no file descriptor for one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes that are given memory in one turn. A few milliseconds' work, during which clients wait.
 const PORTION: u64 = 4 << 20;
-
-/// What the application is to be told, with no lock held.
-#[derive(Debug)]
-pub(super) enum Event {
-    Connected(i32),
-    /// The socket is closed when this is dropped, so that its number means nobody else while it is being told.
-    Disconnected(Peer),
-}
 
 #[derive(Debug)]
 struct Connection {
@@ -48,10 +51,12 @@ struct Connection {
 #[derive(Debug)]
 pub(super) struct Control {
     shared: Arc<Shared>,
+    notifier: Notifier,
     listener: Listener,
     poller: Poller,
     connections: BTreeMap<u64, Connection>,
-    accept_paused: bool,
+    /// Not before this.
+    accept_again: Option<Instant>,
     /// Accepted, but the slots that it would be promised have no memory yet. Until then nobody else is accepted.
     newcomer: Option<Peer>,
     growth: Option<Growth>,
@@ -77,80 +82,95 @@ impl Growth {
 }
 
 impl Control {
-    pub fn new(shared: Arc<Shared>, listener: Listener) -> io::Result<Self> {
+    pub fn new(shared: Arc<Shared>, listener: Listener, notifier: Notifier) -> io::Result<Self> {
         let poller = Poller::new()?;
         poller.add(&listener, LISTENER)?;
         poller.add(shared.waker(), WAKER)?;
         Ok(Self {
             shared,
+            notifier,
             listener,
             poller,
             connections: BTreeMap::new(),
-            accept_paused: false,
+            accept_again: None,
             newcomer: None,
             growth: None,
             again: false,
         })
     }
 
-    /// Waits for something to happen and deals with it. Returns what the application is to be told.
-    pub fn turn(&mut self) -> io::Result<Vec<Event>> {
-        let mut events = Vec::new();
+    /// Deals with what happens until the server is stopped.
+    pub fn serve(mut self) -> io::Result<()> {
+        let mut turned = Ok(());
+        while turned.is_ok() && !self.shared.is_stopped() {
+            turned = self.turn();
+        }
+        self.shut_down();
+        turned
+    }
+
+    /// Waits for something to happen and deals with it.
+    fn turn(&mut self) -> io::Result<()> {
         let timeout = if std::mem::take(&mut self.again) {
             Some(Duration::ZERO)
         } else {
-            self.accept_paused.then_some(ACCEPT_PAUSE)
+            self.accept_again
+                .map(|then| then.saturating_duration_since(Instant::now()))
         };
         let ready = self.poller.wait(timeout)?;
-        if self.accept_paused {
-            self.accept_paused = false;
+        if self.accept_again.is_some_and(|then| then <= Instant::now()) {
+            self.accept_again = None;
             self.poller.modify(&self.listener, LISTENER, true, false)?;
         }
         for ready in ready {
             match ready.token {
                 WAKER => self.shared.waker().acknowledge(),
-                LISTENER => self.accept(&mut events)?,
-                number if ready.readable => self.receive(number, &mut events),
+                LISTENER => self.accept()?,
+                number if ready.readable => self.receive(number),
                 _ => (),
             }
         }
-        self.transmit(&mut events);
-        self.tidy(&mut events);
-        self.grow(&mut events);
-        Ok(events)
+        self.transmit();
+        self.tidy();
+        self.grow();
+        Ok(())
     }
 
     /// Sends what is still to be sent as far as clients take it at once, and parts with all of them.
-    pub fn shut_down(mut self) -> Vec<Event> {
-        let mut events = Vec::new();
-        self.transmit(&mut events);
+    fn shut_down(mut self) {
+        self.transmit();
         let numbers: Vec<u64> = self.connections.keys().copied().collect();
         for number in numbers {
-            self.disconnect(number, &mut events);
+            self.disconnect(number);
         }
-        events
     }
 
-    fn accept(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
+    fn accept(&mut self) -> io::Result<()> {
         for _ in 0..ACCEPTS_PER_TURN {
             if self.newcomer.is_some() {
                 break;
             }
+            if self.notifier.untold() >= MAX_UNTOLD {
+                return self.pause_accepting();
+            }
             match self.listener.accept() {
-                Ok(Some(peer)) => self.take_on(peer, events),
+                Ok(Some(peer)) => self.take_on(peer),
                 Ok(None) => break,
                 Err(error) => {
                     gst::warning!(CAT, "Cannot accept a client now: {error}");
-                    self.accept_paused = true;
-                    self.poller.modify(&self.listener, LISTENER, false, false)?;
-                    break;
+                    return self.pause_accepting();
                 }
             }
         }
         Ok(())
     }
 
-    fn take_on(&mut self, peer: Peer, events: &mut Vec<Event>) {
+    fn pause_accepting(&mut self) -> io::Result<()> {
+        self.accept_again = Some(Instant::now() + ACCEPT_PAUSE);
+        self.poller.modify(&self.listener, LISTENER, false, false)
+    }
+
+    fn take_on(&mut self, peer: Peer) {
         let facts = crate::shm::client::Peer {
             fd: peer.fd(),
             pid: peer.pid(),
@@ -178,7 +198,7 @@ impl Control {
             return;
         }
         gst::info!(CAT, "Process {} connected, fd {}", facts.pid, facts.fd);
-        events.push(Event::Connected(facts.fd));
+        self.notifier.notify(Event::Connected(facts.fd));
         self.connections.insert(
             number,
             Connection {
@@ -194,12 +214,12 @@ impl Control {
 
     /// Gives the current area some of the memory that clients and the newcomer are to have. Here and not in the stream, and in portions, because
     /// neither the stream nor the other clients are to wait for it.
-    fn grow(&mut self, events: &mut Vec<Event>) {
+    fn grow(&mut self) {
         match self.reserve_portion() {
             Ok(()) => {
                 if let Some(peer) = self.newcomer.take() {
                     self.again = true;
-                    self.take_on(peer, events);
+                    self.take_on(peer);
                 }
             }
             Err(error) => {
@@ -211,7 +231,7 @@ impl Control {
                 let last = self.shared.lock().server.last_in_line();
                 if let Some(id) = last {
                     gst::warning!(CAT, "A client goes: there is no memory for it: {error}");
-                    self.disconnect(id.number(), events);
+                    self.disconnect(id.number());
                 }
             }
         }
@@ -276,7 +296,7 @@ impl Control {
         Ok(())
     }
 
-    fn receive(&mut self, number: u64, events: &mut Vec<Event>) {
+    fn receive(&mut self, number: u64) {
         let Some(connection) = self.connections.get_mut(&number) else {
             return;
         };
@@ -307,11 +327,11 @@ impl Control {
         };
         if let Some(reason) = reason {
             gst::info!(CAT, "Client fd {} goes: {reason}", connection.peer.fd());
-            self.disconnect(number, events);
+            self.disconnect(number);
         }
     }
 
-    fn transmit(&mut self, events: &mut Vec<Event>) {
+    fn transmit(&mut self) {
         let mut gone = Vec::new();
         for (number, connection) in &mut self.connections {
             let full = loop {
@@ -345,12 +365,12 @@ impl Control {
             }
         }
         for number in gone {
-            self.disconnect(number, events);
+            self.disconnect(number);
         }
     }
 
     /// Parts with whom the server has given up, and with memory that nobody needs.
-    fn tidy(&mut self, events: &mut Vec<Event>) {
+    fn tidy(&mut self) {
         loop {
             let evicted = self.shared.lock().server.poll_evicted();
             let Some(id) = evicted else { break };
@@ -358,7 +378,7 @@ impl Control {
                 CAT,
                 "A client goes: it holds frames from too many changes of size ago"
             );
-            self.disconnect(id.number(), events);
+            self.disconnect(id.number());
         }
         let (retired, freed) = {
             let mut state = self.shared.lock();
@@ -371,14 +391,16 @@ impl Control {
         drop(retired);
     }
 
-    fn disconnect(&mut self, number: u64, events: &mut Vec<Event>) {
+    fn disconnect(&mut self, number: u64) {
         let Some(connection) = self.connections.remove(&number) else {
             return;
         };
-        self.shared.lock().server.handle_disconnect(connection.id);
-        // Closing it would do, but it is closed later than this.
+        // Closing it would do, but it is closed later than this, and by children of ours that have it not at all.
         let _ = self.poller.remove(&connection.peer);
-        events.push(Event::Disconnected(connection.peer));
+        connection.peer.shut_down();
+        // Only now: its slots may be written from here on.
+        self.shared.lock().server.handle_disconnect(connection.id);
+        self.notifier.notify(Event::Disconnected(connection.peer));
         // Its share is others' now.
         self.again = true;
     }
