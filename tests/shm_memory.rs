@@ -19,6 +19,7 @@ use common::{
 
 const CAPS: &str = "video/x-raw,format=NV12,width=3840,height=2160,framerate=60/1";
 const SIZE: usize = 3840 * 2160 * 3 / 2;
+const SOON: Duration = Duration::from_secs(10);
 const FRAME: Duration = Duration::from_micros(16_667);
 
 fn frame(size: usize) -> gst::Buffer {
@@ -106,6 +107,32 @@ fn a_change_of_size_takes_no_longer_with_many_clients() {
         .unwrap();
     println!("the push took {quickest:?}");
     assert!(quickest < Duration::from_millis(150), "{quickest:?}");
+}
+
+#[test]
+fn much_memory_does_not_keep_the_element_from_null() {
+    let _alone = alone("much memory and NULL");
+    let quickest = (0..3)
+        .map(|_| {
+            let mut rig = Rig::new("muchnull", 1000, &[]);
+            rig.set_caps(CAPS);
+            rig.push_buffer(frame(SIZE));
+            let _idle: Vec<_> = (0..16).map(|_| rig.raw_client()).collect();
+            assert_eq!(rig.stat("slots-reserved"), rig.stat("slots-total"));
+            let took = rig.stop();
+            assert_eq!(common::areas_of(std::process::id()), [""; 0]);
+            took
+        })
+        .min()
+        .unwrap();
+    println!("NULL with much memory took {quickest:?}");
+    assert!(quickest < Duration::from_millis(100), "{quickest:?}");
+    wait_until("no thread of ours is left", SOON, || {
+        !common::holdings()
+            .1
+            .iter()
+            .any(|name| name.starts_with("shm "))
+    });
 }
 
 const SMALL: &str = "SHM_SMALL";

@@ -19,6 +19,7 @@ use crate::os::peer::Peer;
 use crate::os::peer::Received;
 use crate::os::peer::Sent;
 use crate::os::poll::Poller;
+use crate::os::reaper;
 use crate::shm::client::ClientId;
 use crate::shm::layout::Layout;
 use crate::shm::server::Refusal;
@@ -35,6 +36,8 @@ const MAX_UNTOLD: usize = 64;
 /// How long no client is accepted after that, or after the system had no file descriptor for one.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long to wait for memory that is on its way back.
+const MEMORY_PAUSE: Duration = Duration::from_millis(10);
 /// Bytes that are given memory in one turn. A few milliseconds' work, during which clients wait.
 const PORTION: u64 = 4 << 20;
 
@@ -60,8 +63,8 @@ pub(super) struct Control {
     /// Accepted, but the slots that it would be promised have no memory yet. Until then nobody else is accepted.
     newcomer: Option<Peer>,
     growth: Option<Growth>,
-    /// Something was done after which there may be more to do, or to send, without anybody waking us for it.
-    again: bool,
+    /// Something was done after which there may be more to do, or to send, so long later, without anybody waking us for it.
+    again: Option<Duration>,
 }
 
 /// A slot on its way to have memory.
@@ -95,7 +98,7 @@ impl Control {
             accept_again: None,
             newcomer: None,
             growth: None,
-            again: false,
+            again: None,
         })
     }
 
@@ -111,12 +114,10 @@ impl Control {
 
     /// Waits for something to happen and deals with it.
     fn turn(&mut self) -> io::Result<()> {
-        let timeout = if std::mem::take(&mut self.again) {
-            Some(Duration::ZERO)
-        } else {
+        let timeout = self.again.take().or_else(|| {
             self.accept_again
                 .map(|then| then.saturating_duration_since(Instant::now()))
-        };
+        });
         let ready = self.poller.wait(timeout)?;
         if self.accept_again.is_some_and(|then| then <= Instant::now()) {
             self.accept_again = None;
@@ -218,12 +219,16 @@ impl Control {
         match self.reserve_portion() {
             Ok(()) => {
                 if let Some(peer) = self.newcomer.take() {
-                    self.again = true;
+                    self.again = Some(Duration::ZERO);
                     self.take_on(peer);
                 }
             }
+            // It may be enough when that is done.
+            Err(AreaError::NoSpace { .. }) if reaper::is_busy() => {
+                self.again = Some(MEMORY_PAUSE);
+            }
             Err(error) => {
-                self.again = true;
+                self.again = Some(Duration::ZERO);
                 if let Some(peer) = self.newcomer.take() {
                     gst::warning!(CAT, "Refused process {}: {error}", peer.pid());
                     return;
@@ -280,7 +285,7 @@ impl Control {
             return Err(error);
         }
         growth.done += size;
-        self.again = true;
+        self.again = Some(Duration::ZERO);
         if growth.done < growth.layout.stride {
             self.growth = Some(growth);
             return Ok(());
@@ -385,10 +390,8 @@ impl Control {
             let freed = state.take_freed();
             (state.take_retired(), freed)
         };
-        for (area, bytes) in freed {
-            area.give_back(bytes);
-        }
-        drop(retired);
+        reaper::give_back_later(freed);
+        reaper::drop_later(retired);
     }
 
     fn disconnect(&mut self, number: u64) {
@@ -402,6 +405,6 @@ impl Control {
         self.shared.lock().server.handle_disconnect(connection.id);
         self.notifier.notify(Event::Disconnected(connection.peer));
         // Its share is others' now.
-        self.again = true;
+        self.again = Some(Duration::ZERO);
     }
 }

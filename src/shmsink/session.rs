@@ -16,6 +16,7 @@ use super::{
 use crate::os::area;
 use crate::os::listener::ListenError;
 use crate::os::listener::Listener;
+use crate::os::reaper;
 use crate::sync::Arc;
 
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,8 @@ impl Session {
         if self.thread.join().is_err() {
             gst::error!(CAT, obj = element, "The server's thread panicked");
         }
+        let areas = std::mem::take(&mut self.shared.lock().areas);
+        reaper::drop_later(areas.into_values());
     }
 }
 

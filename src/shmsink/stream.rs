@@ -8,6 +8,7 @@ use super::{
 };
 use crate::os::area::AreaError;
 use crate::os::area::AreaWriter;
+use crate::os::reaper;
 use crate::shm::layout::LayoutError;
 use crate::shm::server::Admission;
 
@@ -157,24 +158,39 @@ impl Stream {
             layout.slots,
             layout.stride
         );
+        self.drop_writer();
         self.writer = Some(writer);
         // It gives the other slots their memory. The old area may be nobody's now, and old clients may have to go.
         shared.waker().wake();
         Ok(true)
     }
 
-    /// Gives back what the current area has and nobody holds. Only when it must be, because it takes its time.
+    /// Gives back what the current area has and nobody holds, and waits for that. Only when it must be, because it takes its time.
     fn make_room(&mut self, shared: &Shared) {
-        self.writer = None;
+        self.drop_writer();
         self.planned = 0;
         let (freed, retired) = {
             let mut state = shared.lock();
             state.server.close_area();
-            (state.take_freed(), state.take_retired())
+            let freed = state.take_freed();
+            (freed, state.take_retired())
         };
-        for (area, bytes) in freed {
-            area.give_back(bytes);
+        reaper::give_back_later(freed);
+        reaper::drop_later(retired);
+        // What others in this process have given back, too.
+        reaper::finish();
+    }
+
+    /// It may be the last reference to its area, which takes its time to go. Its name is others' to remove: clients may still have to open it.
+    fn drop_writer(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            reaper::let_go_later(writer);
         }
-        drop(retired);
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.drop_writer();
     }
 }
