@@ -4,12 +4,14 @@
 //!
 //! | thread | does | may block on |
 //! |---|---|---|
-//! | streaming | claim a slot, copy the frame into it, publish it, wake the control thread: `stream.rs` | a client only with `wait-for-connection`, and then only the first one |
+//! | streaming | claim a slot, copy the frame into it, publish it, wake the control thread: `stream.rs` | a client only with `wait-for-connection`, and then only the first one; the reaper when /dev/shm is full at a change of size |
 //! | control ("shm server") | owns every socket; accepts, reads acks, sends, gives slots memory: `control.rs` | epoll |
 //! | notifier ("shm signals") | emits signals, posts the server's error: `notifier.rs` | the application's handlers |
+//! | reaper ("shm memory"), now and then | frees memory that nobody needs: `crate::os::reaper` | nothing |
 //!
-//! There is one lock that both take, `Shared::state`, a leaf: nothing is called under it but the pure state machine of `crate::shm`. No system
-//! call, no copy, no log line, no signal and no GStreamer happens with it held. The GstObject lock is never taken. The properties' lock is held to copy them.
+//! There is one lock that the first two take, `Shared::state`, a leaf: nothing is called under it but the pure state machine of `crate::shm`. No
+//! system call, no copy, no log line, no signal and no GStreamer happens with it held. The reaper's queue has the other leaf; the two are never
+//! held together. The GstObject lock is never taken. The properties' lock is held to copy them.
 //!
 //! The wake protocol: the streaming thread publishes under the lock, unlocks, *then* writes the eventfd; the control thread empties the
 //! eventfd, *then* looks at the state under the lock. A frame published before the look is sent by it, a later one wakes again.

@@ -3,11 +3,7 @@
 //! The thread ends when everybody who could give it an event has gone and it has told them all. Nobody joins it: a handler may take as long as
 //! it likes, and may itself be what stops the element.
 
-use std::{
-    io,
-    sync::mpsc::{self, Receiver, Sender},
-    thread,
-};
+use std::{io, thread};
 
 use glib::prelude::*;
 
@@ -15,6 +11,7 @@ use super::ShmSink;
 use crate::os::peer::Peer;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::mpsc::{self, Receiver, Sender};
 
 /// What the application is to be told.
 #[derive(Debug)]
