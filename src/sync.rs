@@ -5,7 +5,7 @@
 #[cfg(not(loom))]
 mod imp {
     pub use parking_lot::{Condvar, Mutex, MutexGuard};
-    pub use std::sync::{Arc, LazyLock, OnceLock, Weak, atomic};
+    pub use std::sync::{Arc, LazyLock, OnceLock, Weak, atomic, mpsc};
 }
 
 #[cfg(loom)]
@@ -13,7 +13,7 @@ mod imp {
     //! loom's primitives with parking_lot's face: `lock()` gives the guard, there is no poison, and a wait keeps its guard.
 
     pub use loom::sync::{Arc, atomic};
-    pub use std::sync::{LazyLock, OnceLock, Weak};
+    pub use std::sync::{LazyLock, OnceLock, Weak, mpsc};
     use std::{
         ops::{Deref, DerefMut},
         sync::PoisonError,

@@ -176,15 +176,15 @@ fn server(limits: Limits) -> Server {
 }
 
 fn new_area(server: &mut Server, size: u64) {
-    let layout = server.plan_area(size).unwrap();
-    server.handle_area(layout, "/area", layout.slots).unwrap();
+    let layout = server.plan_area(size).unwrap().unwrap();
+    server.handle_area(layout, "/area", layout.slots);
 }
 
 /// An area with memory behind as few slots as there may be.
 fn lean_area(server: &mut Server, size: u64) -> Layout {
-    let layout = server.plan_area(size).unwrap();
-    let slots = server.slots_needed();
-    server.handle_area(layout, "/area", slots).unwrap();
+    let layout = server.plan_area(size).unwrap().unwrap();
+    let slots = server.slots_at_first();
+    server.handle_area(layout, "/area", slots);
     layout
 }
 
@@ -351,18 +351,85 @@ fn acks_that_mean_nothing_are_errors_and_change_nothing() {
 fn admission_needs_room_and_memory() {
     let limits = limits(4, 2);
     let mut server = Server::new(limits);
-    let layout = server.plan_area(1000).unwrap();
-    assert_eq!(server.handle_area(layout, "/a", RESERVE), Err(RESERVE + 4));
-    server.handle_area(layout, "/a", RESERVE + 4).unwrap();
+    let layout = server.plan_area(1000).unwrap().unwrap();
+    server.handle_area(layout, "/a", RESERVE + 4);
     server.handle_connect(Peer::default()).unwrap();
-    let refusal = Refusal::NeedsSlots {
-        generation: 1,
-        slots: RESERVE + 8,
-    };
-    assert_eq!(server.handle_connect(Peer::default()), Err(refusal));
-    server.handle_reserved(1, RESERVE + 8);
+    for slot in RESERVE + 4..RESERVE + 8 {
+        assert_eq!(
+            server.handle_connect(Peer::default()),
+            Err(Refusal::NeedsSlots)
+        );
+        assert_eq!(server.slot_wanted(1), Some((layout, slot)));
+        assert!(!server.handle_reserved(layout.generation + 1, slot));
+        assert!(server.handle_reserved(layout.generation, slot));
+        assert!(!server.handle_reserved(layout.generation, slot), "twice");
+    }
     server.handle_connect(Peer::default()).unwrap();
     assert_eq!(server.handle_connect(Peer::default()), Err(Refusal::Full));
+}
+
+#[test]
+fn a_new_area_serves_everybody_as_far_as_it_has_memory_and_the_healthy_first() {
+    let mut server = server(limits(4, 3));
+    let [stuck, first, second] = [(); 3].map(|()| server.handle_connect(Peer::default()).unwrap());
+    let mut next = 0;
+    let mut pass = |server: &mut Server, frames: u64| {
+        for _ in 0..frames {
+            next += 1;
+            assert!(publish(server, next));
+            for healthy in [first, second] {
+                let got = received(server, healthy);
+                assert_eq!(sizes(&got), [next]);
+                server.handle_ack(healthy, offsets(&got)[0], NOW).unwrap();
+            }
+        }
+    };
+    pass(&mut server, 10);
+    assert_eq!(sizes(&received(&mut server, stuck)), [1, 2, 3, 4]);
+    let layout = lean_area(&mut server, 100_000);
+    let shares = |server: &Server| -> Vec<usize> {
+        let clients = server.snapshot(NOW).clients;
+        clients.iter().map(|client| client.share).collect()
+    };
+    assert_eq!(shares(&server), [0, 2, 2]);
+    assert_eq!(server.last_in_line(), Some(stuck));
+    pass(&mut server, 10);
+    for slot in RESERVE + 4..RESERVE + 12 {
+        assert_eq!(server.slot_wanted(0), Some((layout, slot)));
+        assert!(server.handle_reserved(layout.generation, slot));
+        pass(&mut server, 1);
+    }
+    assert_eq!(server.slot_wanted(0), None);
+    assert_eq!(server.last_in_line(), None);
+    assert_eq!(shares(&server), [4, 4, 4]);
+    server.handle_disconnect(stuck);
+    let last = server.snapshot(NOW);
+    assert_eq!(last.slots_free, last.slots_reserved);
+}
+
+#[test]
+fn a_closed_area_gives_back_what_nobody_holds() {
+    let mut server = server(limits(4, 2));
+    let id = server.handle_connect(Peer::default()).unwrap();
+    publish(&mut server, 1);
+    let held = offsets(&received(&mut server, id))[0];
+    let slots = server.snapshot(NOW).slots_total;
+    server.close_area();
+    let freed: Vec<_> = std::iter::from_fn(|| server.poll_freed()).collect();
+    assert_eq!(freed.len(), slots - 1);
+    assert!(freed.iter().all(|(_, bytes)| !bytes.contains(&held)));
+    assert_eq!(server.admit(1), Admission::NeedsArea);
+    assert_eq!(server.slot_wanted(1), None);
+    assert!(!server.handle_reserved(1, slots));
+    // Nobody has to wait for memory that nothing is known of yet.
+    server.handle_connect(Peer::default()).unwrap();
+    server.handle_ack(id, held, NOW).unwrap();
+    assert_eq!(server.poll_retired(), Some(1));
+    assert_eq!(server.snapshot(NOW).shm_bytes, 0);
+    new_area(&mut server, 1000);
+    assert!(publish(&mut server, 2));
+    let got = received(&mut server, id);
+    assert_eq!(sizes(&got), [2]);
 }
 
 #[test]
@@ -370,19 +437,31 @@ fn so_many_changes_of_size_that_offsets_would_repeat_evict_who_holds_the_oldest(
     let mut server = server(limits(64, 2));
     let stuck = server.handle_connect(Peer::default()).unwrap();
     let healthy = server.handle_connect(Peer::default()).unwrap();
+    let mut refused = 0;
     for change in 0..40 {
         publish(&mut server, 10);
         received(&mut server, stuck);
         for offset in offsets(&received(&mut server, healthy)) {
             server.handle_ack(healthy, offset, NOW).unwrap();
         }
-        new_area(&mut server, 1000 + change);
+        match server.plan_area(1000 + change).unwrap() {
+            Some(layout) => server.handle_area(layout, "/area", layout.slots),
+            None => refused += 1,
+        }
         assert!(server.snapshot(NOW).areas_retired < MAX_AREAS);
     }
+    assert_eq!(refused, 40 - (MAX_AREAS - 1));
     assert_eq!(server.poll_evicted(), Some(stuck));
     assert_eq!(server.poll_evicted(), None);
+    // It may still look at what it holds, so none of that is given back before it is disconnected. It is given nothing more.
+    let snapshot = server.snapshot(NOW);
+    assert_eq!(snapshot.areas_retired, MAX_AREAS - 1);
+    assert_eq!(snapshot.clients[0].outstanding, MAX_AREAS - 1);
+    assert_eq!(server.poll_retired(), None);
+    server.handle_disconnect(stuck);
     assert_eq!(server.client_count(), 1);
     assert_eq!(server.snapshot(NOW).areas_retired, 0);
+    new_area(&mut server, 1000);
 }
 
 #[test]
@@ -416,6 +495,8 @@ enum Step {
     Ack(usize, usize),
     BadAck(usize, u64),
     NewArea(u64),
+    /// One more slot has memory.
+    Reserve,
 }
 
 fn step(new_area: u32) -> impl Strategy<Value = Step> {
@@ -427,6 +508,7 @@ fn step(new_area: u32) -> impl Strategy<Value = Step> {
         12 => any::<usize>().prop_map(Step::Transmit),
         12 => (any::<usize>(), any::<usize>()).prop_map(|(client, frame)| Step::Ack(client, frame)),
         1 => (any::<usize>(), any::<u64>()).prop_map(|(client, offset)| Step::BadAck(client, offset)),
+        4 => Just(Step::Reserve),
         new_area => (1u64..200_000).prop_map(Step::NewArea),
     ]
 }
@@ -501,13 +583,20 @@ impl Model {
                     }
                 }
             }
+            Step::Reserve => {
+                if let Some((layout, slot)) = self.server.slot_wanted(0) {
+                    assert!(self.server.handle_reserved(layout.generation, slot));
+                }
+            }
             Step::NewArea(size) => {
                 self.new_area(size);
                 while let Some(id) = self.server.poll_evicted() {
+                    self.server.handle_disconnect(id);
                     self.clients.remove(&id).unwrap();
                 }
             }
         }
+        self.give_newest();
         if !self.lacks_newest() {
             self.newest = None;
         }
@@ -532,18 +621,17 @@ impl Model {
     }
 
     fn connect(&mut self) {
-        let mut refusal = match self.server.handle_connect(Peer::default()) {
-            Ok(id) => return self.connected(id),
-            Err(refusal) => refusal,
-        };
-        if let Refusal::NeedsSlots { generation, slots } = refusal {
-            // No more than asked for, so that every claim shows that it is enough.
-            self.server.handle_reserved(generation, slots);
-            refusal = match self.server.handle_connect(Peer::default()) {
+        let refusal = loop {
+            match self.server.handle_connect(Peer::default()) {
                 Ok(id) => return self.connected(id),
-                Err(refusal) => refusal,
-            };
-        }
+                Err(Refusal::Full) => break Refusal::Full,
+                // No more than asked for, so that every claim shows that it is enough.
+                Err(Refusal::NeedsSlots) => {
+                    let (layout, slot) = self.server.slot_wanted(1).unwrap();
+                    assert!(self.server.handle_reserved(layout.generation, slot));
+                }
+            }
+        };
         assert_eq!(refusal, Refusal::Full);
         assert_eq!(self.clients.len(), self.server.limits().max_clients);
     }
@@ -576,17 +664,31 @@ impl Model {
                     offset: claim.offset,
                 };
                 self.server.handle_frame_published(claim, 1);
-                for client in self.clients.values_mut() {
-                    // Whoever holds less than its window gets every frame, whatever others do.
-                    if client.promised.len() + client.sent.len() < self.window {
-                        client.promised.push(frame);
-                        client.last = frame.sequence;
-                    }
-                }
+                // Whoever holds less than its window and its share gets every frame, whatever others do.
                 self.newest = Some(frame);
+                self.give_newest();
             }
             // With slots for everybody's window there always is one.
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// Nobody who has room lacks the newest frame.
+    fn give_newest(&mut self) {
+        let Some(newest) = self.newest else {
+            return;
+        };
+        let shares = self.server.snapshot(NOW).clients;
+        for (client, share) in self.clients.values_mut().zip(shares) {
+            let held = client.promised.iter().chain(&client.sent);
+            let in_area = held
+                .filter(|frame| frame.generation == newest.generation)
+                .count();
+            let outstanding = client.promised.len() + client.sent.len();
+            if client.last < newest.sequence && outstanding < self.window && in_area < share.share {
+                client.promised.push(newest);
+                client.last = newest.sequence;
+            }
         }
     }
 
@@ -642,12 +744,6 @@ impl Model {
         }
         let frame = client.sent.remove(index % client.sent.len());
         self.server.handle_ack(id, frame.offset, NOW).unwrap();
-        if let Some(newest) = self.newest
-            && client.last < newest.sequence
-        {
-            client.promised.push(newest);
-            client.last = newest.sequence;
-        }
     }
 
     fn held(&self) -> Vec<ModelFrame> {
@@ -670,6 +766,14 @@ impl Model {
             assert_eq!(client.saturated, outstanding == self.window);
             held.extend(model.promised.iter().chain(&model.sent).copied());
         }
+        // Shares are of memory that is there, and whole as soon as it suffices.
+        let shares = snapshot.clients.iter().map(|client| client.share);
+        let total = shares.clone().sum::<usize>();
+        assert!(total + RESERVE <= snapshot.slots_reserved);
+        assert!(shares.clone().all(|share| share <= self.window));
+        let whole = shares.clone().all(|share| share == self.window);
+        assert_eq!(whole, self.server.slot_wanted(0).is_none());
+        assert_eq!(whole, self.server.last_in_line().is_none());
         // One slot at most for the newest frame, and only while somebody lacks it.
         held.extend(self.newest);
         let in_current = held

@@ -13,7 +13,7 @@ use rustix::{
 
 use crate::sync::Arc;
 use crate::sync::LazyLock;
-use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 const DIRECTORY: &str = "/dev/shm";
 /// Of every area's name; the owner, the process and a number follow.
@@ -47,6 +47,8 @@ pub struct Area {
     base: NonNull<u8>,
     length: usize,
     name: String,
+    /// The name is taken, and not removed yet.
+    linked: AtomicBool,
 }
 
 // SAFETY: the mapping belongs to this value and lives as long; it is written through the one `AreaWriter` only.
@@ -99,11 +101,13 @@ impl AreaWriter {
             base: NonNull::new(base.cast()).ok_or(failed("map shared memory")(Errno::INVAL))?,
             length: size,
             name: String::new(),
+            linked: AtomicBool::new(false),
         };
         area.reserve(0..reserved)?;
         fs::fchmod(&area.fd, Mode::from_raw_mode(mode))
             .map_err(failed("set the mode of shared memory"))?;
         area.name = link(&area.fd)?;
+        area.linked = AtomicBool::new(true);
         Ok(Self(Arc::new(area)))
     }
 
@@ -129,6 +133,14 @@ impl Area {
     /// The name for `shm_open`, with its slash.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Removes the name, before the memory goes with the last reference.
+    pub fn unlink(&self) {
+        if self.linked.swap(false, Ordering::Relaxed) {
+            // It may have been removed by hand, and there is nobody to tell.
+            let _ = fs::unlink(format!("{DIRECTORY}{}", self.name));
+        }
     }
 
     /// Gives these bytes memory, now and in our page tables, so that writing them neither fails nor faults. What was reserved before stays.
@@ -188,10 +200,7 @@ impl Area {
 
 impl Drop for Area {
     fn drop(&mut self) {
-        if !self.name.is_empty() {
-            // It may have been removed by hand, and there is nobody to tell.
-            let _ = fs::unlink(format!("{DIRECTORY}{}", self.name));
-        }
+        self.unlink();
         // SAFETY: this value's own mapping, of that length; nobody has a reference into it any more.
         let _ = unsafe { mm::munmap(self.base.as_ptr().cast(), self.length) };
     }

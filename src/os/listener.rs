@@ -18,7 +18,7 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::Mode,
     io::Errno,
-    net::{self, AddressFamily, RecvFlags, SocketAddrUnix, SocketFlags, SocketType},
+    net::{self, AddressFamily, RecvFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType},
 };
 
 use super::{
@@ -184,6 +184,8 @@ impl AsFd for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
+        // A child of ours that did not exec keeps it open, and who waits there to be accepted is to know.
+        let _ = net::shutdown(&self.socket, Shutdown::Both);
         let ours = fs::symlink_metadata(&self.path)
             .is_ok_and(|there| (there.dev(), there.ino()) == self.bound);
         if ours {

@@ -7,3 +7,4 @@ pub mod lock_file;
 pub mod memfd;
 pub mod peer;
 pub mod poll;
+pub mod reaper;

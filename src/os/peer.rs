@@ -7,7 +7,7 @@ use std::{
 
 use rustix::{
     io::Errno,
-    net::{self, RecvFlags, SendFlags},
+    net::{self, RecvFlags, SendFlags, Shutdown},
 };
 
 #[derive(Debug)]
@@ -38,6 +38,12 @@ impl Peer {
 
     pub fn fd(&self) -> i32 {
         self.socket.as_raw_fd()
+    }
+
+    /// Ends the connection for whoever else has it: a child of ours that did not exec keeps it open.
+    pub fn shut_down(&self) {
+        // It may be gone already.
+        let _ = net::shutdown(&self.socket, Shutdown::Both);
     }
 
     /// The process that connected; 0 when it cannot be seen from our process namespace.
@@ -73,6 +79,12 @@ impl Peer {
                 Err(_) => return Received::Gone,
             }
         }
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.shut_down();
     }
 }
 

@@ -57,6 +57,10 @@ pub(super) struct Client {
     held: VecDeque<Held>,
     /// Generations that the client maps, oldest first. The last is the one that its frames come from.
     announced: Vec<u32>,
+    /// Frames of the current area that it may hold: its window once all of that has memory.
+    share: usize,
+    /// It is told and promised nothing more.
+    evicted: bool,
     /// The newest frame that was promised, or that was old when it connected.
     last_sequence: u64,
     sent: u64,
@@ -73,6 +77,8 @@ impl Client {
             peer,
             held: VecDeque::new(),
             announced: Vec::new(),
+            share: 0,
+            evicted: false,
             last_sequence,
             sent: 0,
             acked: 0,
@@ -86,8 +92,34 @@ impl Client {
         self.held.len()
     }
 
+    pub(super) fn share(&self) -> usize {
+        self.share
+    }
+
+    pub(super) fn set_share(&mut self, share: usize) {
+        self.share = share;
+    }
+
+    /// It can be promised one more frame of that area, the current one.
+    pub(super) fn has_room(&self, window: usize, generation: u32) -> bool {
+        let in_area = self
+            .frames()
+            .filter(|frame| frame.generation == generation)
+            .count();
+        !self.evicted && self.held.len() < window && in_area < self.share
+    }
+
+    /// False when it was evicted already.
+    pub(super) fn evict(&mut self) -> bool {
+        !std::mem::replace(&mut self.evicted, true)
+    }
+
+    pub(super) fn is_evicted(&self) -> bool {
+        self.evicted
+    }
+
     pub(super) fn lacks(&self, newest: &Frame) -> bool {
-        self.last_sequence < newest.sequence
+        !self.evicted && self.last_sequence < newest.sequence
     }
 
     pub(super) fn holds_generation(&self, generation: u32) -> bool {
@@ -164,6 +196,7 @@ impl Client {
             skipped: self.skipped,
             acked: self.acked,
             outstanding: self.held.len(),
+            share: self.share,
             max_outstanding: self.max_outstanding,
             ack_delay_max: self.ack_delay_max,
             oldest_age: self

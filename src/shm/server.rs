@@ -3,9 +3,12 @@
 //! What it keeps, whatever clients do (each is checked after every step of random histories in `tests/shm_server.rs`):
 //!
 //! - A slot is free exactly when nobody refers to it: not the writer, not the newest frame, no client.
-//! - A client holds at most its window, counted across generations. A client that holds less gets every frame.
-//! - There are `RESERVE + window x clients` slots with memory, so a healthy client's frame always finds one: what one client does never
-//!   changes which frames another gets.
+//! - A client holds at most its window, counted across generations, and at most its share of the current area's slots. A client that holds less
+//!   gets every frame.
+//! - There are `RESERVE + all shares` slots with memory, so a healthy client's frame always finds one: what one client does never changes which
+//!   frames another gets.
+//! - A client's share is its window, except while a new area, which starts with the memory for one window, does not have more yet. Then
+//!   everybody's share grows with it, and clients that hold their whole window of old frames come last.
 //! - A client's frames have strictly growing sequence numbers.
 //! - The newest frame is kept, in one slot for all, only while some client with a full window has not had it. Such a client gets it with its
 //!   next ack.
@@ -20,7 +23,7 @@ use std::{
 
 use super::{
     client::{Client, ClientId, Frame, Next, Peer},
-    layout::{Layout, LayoutError, Limits, MAX_AREAS},
+    layout::{Layout, LayoutError, Limits, MAX_AREAS, RESERVE},
     slots::Slots,
     snapshot::{Counters, Snapshot},
     wire::Message,
@@ -52,8 +55,8 @@ pub enum Admission {
 pub enum Refusal {
     /// There are `max_clients` already.
     Full,
-    /// Give the current area memory for so many slots, call [`Server::handle_reserved`], then ask again.
-    NeedsSlots { generation: u32, slots: usize },
+    /// Give memory to the slot that [`Server::slot_wanted`] says, then ask again.
+    NeedsSlots,
 }
 
 /// A client broke the protocol and is to be dropped.
@@ -66,8 +69,12 @@ pub struct UnknownAck {
 #[derive(Debug)]
 pub struct Server {
     limits: Limits,
-    /// By generation; the last is the current one.
+    /// By generation; the last is the current one, unless it is closed.
     areas: VecDeque<Slots>,
+    /// The current area's generation; none between two areas.
+    current: Option<u32>,
+    /// The last area's.
+    generation: u32,
     clients: BTreeMap<ClientId, Client>,
     next_client: u64,
     sequence: u64,
@@ -83,6 +90,8 @@ impl Server {
         Self {
             limits,
             areas: VecDeque::new(),
+            current: None,
+            generation: 0,
             clients: BTreeMap::new(),
             next_client: 1,
             sequence: 0,
@@ -102,51 +111,67 @@ impl Server {
         self.clients.len()
     }
 
-    /// The layout of the next area, for frames of up to `size` bytes. When there are as many areas as there can be, the clients that hold frames
-    /// of the oldest are evicted for it.
-    pub fn plan_area(&mut self, size: u64) -> Result<Layout, LayoutError> {
-        let layout = Layout::new(self.next_generation(), 0, size, &self.limits)?;
-        while self.areas.len() >= MAX_AREAS {
-            let Some(oldest) = self.areas.front().map(Slots::generation) else {
-                break;
-            };
-            let holders: Vec<ClientId> = self
-                .clients
-                .iter()
-                .filter(|(_, client)| client.holds_generation(oldest))
-                .map(|(id, _)| *id)
-                .collect();
-            if holders.is_empty() {
-                break;
-            }
-            for id in holders {
-                self.handle_disconnect(id);
-                self.evicted.push(id);
-            }
-        }
+    /// The layout of the next area, for frames of up to `size` bytes. `None` while there are as many areas as there can be: clients that hold
+    /// frames of the oldest are being evicted for it.
+    pub fn plan_area(&self, size: u64) -> Result<Option<Layout>, LayoutError> {
         let is_free = |colour: &usize| {
             self.areas
                 .iter()
                 .all(|area| area.layout().colour != *colour)
         };
-        let colour = (0..MAX_AREAS).find(is_free).unwrap_or_default();
-        Layout::new(layout.generation, colour, size, &self.limits)
+        let colour = (0..MAX_AREAS).find(is_free);
+        let layout = Layout::new(
+            self.generation + 1,
+            colour.unwrap_or_default(),
+            size,
+            &self.limits,
+        )?;
+        Ok(colour.map(|_| layout))
     }
 
-    fn next_generation(&self) -> u32 {
-        self.areas.back().map_or(1, |area| area.generation() + 1)
+    /// Chooses clients to part with, so that there can be one more area. They keep their slots until they are disconnected, because until then
+    /// they may look at them.
+    fn evict_for_next_area(&mut self) {
+        if self.areas.len() < MAX_AREAS {
+            return;
+        }
+        let Some(oldest) = self.areas.front().map(Slots::generation) else {
+            return;
+        };
+        for (id, client) in &mut self.clients {
+            if client.holds_generation(oldest) && client.evict() {
+                self.evicted.push(*id);
+            }
+        }
     }
 
-    /// The current area's layout, and how many of its slots have memory.
-    pub fn current_area(&self) -> Option<(Layout, usize)> {
-        self.areas
-            .back()
-            .map(|area| (*area.layout(), area.reserved()))
+    /// The slot that is to have memory next, for the clients' windows and those of so many that are to come.
+    pub fn slot_wanted(&self, newcomers: usize) -> Option<(Layout, usize)> {
+        let area = self.current_area()?;
+        let clients = (self.clients.len() + newcomers).min(self.limits.max_clients);
+        (area.reserved() < self.limits.slots_for(clients))
+            .then(|| (*area.layout(), area.reserved()))
     }
 
-    /// Slots with memory that the current number of clients, and the first one that will come, have been promised.
-    pub fn slots_needed(&self) -> usize {
-        self.limits.slots_for(self.clients.len().max(1))
+    /// The client that will be the last to have its whole window. `None` when all have.
+    pub fn last_in_line(&self) -> Option<ClientId> {
+        let window = self.limits.window;
+        self.clients
+            .iter()
+            .filter(|(_, client)| client.share() < window)
+            .max_by_key(|(id, client)| {
+                (
+                    client.outstanding() >= window,
+                    window - client.share(),
+                    **id,
+                )
+            })
+            .map(|(id, _)| *id)
+    }
+
+    /// Slots that a new area is to have memory for. Few, because the stream waits for it.
+    pub fn slots_at_first(&self) -> usize {
+        self.limits.slots_for(1)
     }
 
     /// A client connected. The `Full` and `NeedsSlots` answers change nothing.
@@ -155,65 +180,75 @@ impl Server {
             return Err(Refusal::Full);
         }
         let slots = self.limits.slots_for(self.clients.len() + 1);
-        if let Some(area) = self.areas.back()
+        if let Some(area) = self.current_area()
             && area.reserved() < slots
         {
-            return Err(Refusal::NeedsSlots {
-                generation: area.generation(),
-                slots,
-            });
+            return Err(Refusal::NeedsSlots);
         }
         let id = ClientId(self.next_client);
         self.next_client += 1;
         self.clients.insert(id, Client::new(peer, self.sequence));
+        self.share_slots();
         Ok(id)
     }
 
-    /// The first `slots` slots of that area have memory now. Nothing happens when it is no longer current.
-    pub fn handle_reserved(&mut self, generation: u32, slots: usize) {
-        if let Some(area) = self.areas.back_mut()
-            && area.generation() == generation
-        {
-            area.reserve(slots);
+    /// That slot, the first that had none, has memory now. False when its area is no longer current: nobody will use it.
+    pub fn handle_reserved(&mut self, generation: u32, slot: usize) -> bool {
+        match self.current_area_mut() {
+            Some(area) if area.generation() == generation && area.reserved() == slot => {
+                area.reserve(slot + 1);
+                self.share_slots();
+                self.drop_newest_nobody_lacks();
+                true
+            }
+            _ => false,
         }
     }
 
-    /// A new area takes over; its layout is that of [`plan_area`](Self::plan_area). `Err` says how many slots need memory first,
-    /// when more clients came meanwhile.
-    pub fn handle_area(
-        &mut self,
-        layout: Layout,
-        name: &str,
-        reserved: usize,
-    ) -> Result<(), usize> {
-        if reserved < self.slots_needed() {
-            return Err(self.slots_needed());
-        }
-        debug_assert_eq!(layout.generation, self.next_generation());
-        if let Some(old) = self.areas.back() {
-            let free = old
-                .free_slots()
-                .map(|slot| (old.generation(), old.bytes(slot)));
-            self.freed.extend(free);
-        }
+    /// A new area takes over, of which the first `reserved` slots have memory. Its layout is that of [`plan_area`](Self::plan_area).
+    pub fn handle_area(&mut self, layout: Layout, name: &str, reserved: usize) {
+        self.close_area();
+        debug_assert_eq!(layout.generation, self.generation + 1);
+        self.generation = layout.generation;
+        self.current = Some(layout.generation);
         self.areas.push_back(Slots::new(layout, name, reserved));
+        for client in self.clients.values_mut() {
+            client.set_share(0);
+        }
+        self.share_slots();
+        self.evict_for_next_area();
+    }
+
+    /// No frame goes into the current area any more, and its memory is given back as far as nobody holds it. Until there is a new area there is
+    /// none, and frames need one.
+    pub fn close_area(&mut self) {
+        let Some(area) = self.current_area() else {
+            return;
+        };
+        let generation = area.generation();
+        let free: Vec<_> = area
+            .free_slots()
+            .map(|slot| (generation, area.bytes(slot)))
+            .collect();
+        self.freed.extend(free);
+        self.current = None;
         // Of another size or from before other caps; whoever waits for it gets the first frame of the new area.
         if let Some(newest) = self.newest.take() {
             self.release(&newest);
         }
         self.retire();
-        Ok(())
     }
 
     /// A frame of `size` bytes came in.
     pub fn admit(&mut self, size: u64) -> Admission {
-        let Some(area) = self.areas.back_mut() else {
+        let nobody = self.clients.is_empty();
+        let Some(area) = self
+            .current_area_mut()
+            .filter(|area| size <= area.layout().capacity)
+        else {
             return Admission::NeedsArea;
         };
-        if size > area.layout().capacity {
-            return Admission::NeedsArea;
-        }
-        if self.clients.is_empty() {
+        if nobody {
             self.counters.without_client += 1;
             return Admission::NoClient;
         }
@@ -226,6 +261,11 @@ impl Server {
             slot,
             offset: area.layout().offset(slot),
         })
+    }
+
+    /// A frame came in for which there can be no area now.
+    pub fn handle_no_area(&mut self) {
+        self.counters.dropped_no_slot += 1;
     }
 
     /// A frame without a single byte came in. Readers have no use for it.
@@ -247,7 +287,7 @@ impl Server {
         };
         let (mut promised, mut passed_by) = (0, false);
         for client in self.clients.values_mut() {
-            if client.outstanding() < self.limits.window {
+            if client.has_room(self.limits.window, frame.generation) {
                 client.promise(frame);
                 promised += 1;
             } else {
@@ -287,13 +327,7 @@ impl Server {
             return Ok(());
         };
         let frame = client.ack(offset, now).ok_or(UnknownAck { offset })?;
-        if let Some(newest) = self.newest
-            && client.lacks(&newest)
-        {
-            client.promise(newest);
-            client.unskip();
-            self.refer(&newest);
-        }
+        self.give_newest(id);
         self.release(&frame);
         self.drop_newest_nobody_lacks();
         self.retire();
@@ -308,13 +342,18 @@ impl Server {
         for frame in client.frames() {
             self.release(frame);
         }
+        self.share_slots();
         self.drop_newest_nobody_lacks();
         self.retire();
     }
 
     /// The next message for a client, which from now on counts as sent. It is to be sent whole before the next one.
     pub fn poll_transmit(&mut self, id: ClientId, now: Duration) -> Option<Message<'_>> {
-        let next = self.clients.get_mut(&id)?.next(now)?;
+        let client = self.clients.get_mut(&id)?;
+        if client.is_evicted() {
+            return None;
+        }
+        let next = client.next(now)?;
         match next {
             Next::Close(generation) => Some(Message::CloseArea { generation }),
             Next::Send(frame) => Some(Message::NewBuffer {
@@ -346,15 +385,15 @@ impl Server {
         self.freed.pop()
     }
 
-    /// A client that was disconnected because it held frames of too old an area.
+    /// A client that is to be disconnected because it holds frames of too old an area.
     pub fn poll_evicted(&mut self) -> Option<ClientId> {
         self.evicted.pop()
     }
 
     pub fn snapshot(&self, now: Duration) -> Snapshot {
-        let current = self.areas.back();
+        let current = self.current_area();
         Snapshot {
-            generation: current.map_or(0, Slots::generation),
+            generation: self.generation,
             slots_total: current.map_or(0, |area| area.layout().slots),
             slots_reserved: current.map_or(0, Slots::reserved),
             slots_free: current.map_or(0, Slots::free),
@@ -362,12 +401,12 @@ impl Server {
                 .areas
                 .iter()
                 .map(|area| {
-                    let is_current = area.generation() + 1 == self.next_generation();
+                    let is_current = self.current == Some(area.generation());
                     let unused = if is_current { 0 } else { area.free() };
                     area.layout().bytes_of(area.reserved() - unused)
                 })
                 .sum(),
-            areas_retired: self.areas.len().saturating_sub(1),
+            areas_retired: self.areas.len() - usize::from(current.is_some()),
             counters: self.counters,
             clients: self
                 .clients
@@ -375,6 +414,14 @@ impl Server {
                 .map(|(id, client)| client.snapshot(*id, self.limits.window, now))
                 .collect(),
         }
+    }
+
+    fn current_area(&self) -> Option<&Slots> {
+        self.current.and_then(|_| self.areas.back())
+    }
+
+    fn current_area_mut(&mut self) -> Option<&mut Slots> {
+        self.current.and_then(|_| self.areas.back_mut())
     }
 
     fn area(&mut self, generation: u32) -> Option<&mut Slots> {
@@ -394,13 +441,49 @@ impl Server {
     }
 
     fn release_slot(&mut self, generation: u32, slot: usize) {
-        let is_old = generation + 1 < self.next_generation();
+        let is_old = self.current != Some(generation);
         if let Some(area) = self.area(generation)
             && area.release(slot)
             && is_old
         {
             let bytes = area.bytes(slot);
             self.freed.push((generation, bytes));
+        }
+    }
+
+    /// Gives slots that are nobody's share to those that have less than their window.
+    fn share_slots(&mut self) {
+        let Some(area) = self.current_area() else {
+            return;
+        };
+        let shared: usize = self.clients.values().map(Client::share).sum();
+        let spare = area.reserved().saturating_sub(RESERVE + shared);
+        let window = self.limits.window;
+        for _ in 0..spare {
+            let next = self
+                .clients
+                .iter_mut()
+                .filter(|(_, client)| client.share() < window)
+                .min_by_key(|(id, client)| (client.outstanding() >= window, client.share(), **id));
+            let Some((id, client)) = next else {
+                break;
+            };
+            client.set_share(client.share() + 1);
+            let id = *id;
+            self.give_newest(id);
+        }
+    }
+
+    /// Promises the newest frame to a client that was passed by and has room for it now.
+    fn give_newest(&mut self, id: ClientId) {
+        if let Some(newest) = self.newest
+            && let Some(client) = self.clients.get_mut(&id)
+            && client.lacks(&newest)
+            && client.has_room(self.limits.window, newest.generation)
+        {
+            client.promise(newest);
+            client.unskip();
+            self.refer(&newest);
         }
     }
 
@@ -414,12 +497,9 @@ impl Server {
     }
 
     fn retire(&mut self) {
-        let Some(current) = self.areas.back().map(Slots::generation) else {
-            return;
-        };
-        let retired = &mut self.retired;
+        let (current, retired) = (self.current, &mut self.retired);
         self.areas.retain(|area| {
-            let goes = area.generation() != current && area.is_idle();
+            let goes = current != Some(area.generation()) && area.is_idle();
             if goes {
                 retired.push(area.generation());
             }

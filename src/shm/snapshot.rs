@@ -16,6 +16,8 @@ pub struct ClientSnapshot {
     pub acked: u64,
     pub outstanding: usize,
     pub max_outstanding: usize,
+    /// Frames of the current area that it may hold so far; its whole window once all of that has memory.
+    pub share: usize,
     pub ack_delay_max: Duration,
     /// How long it has held the frame that it has held longest.
     pub oldest_age: Duration,

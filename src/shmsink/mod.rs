@@ -4,26 +4,28 @@
 //!
 //! | thread | does | may block on |
 //! |---|---|---|
-//! | streaming | claim a slot, copy the frame into it, publish it, wake the control thread: `stream.rs` | a client only with `wait-for-connection`, and then only the first one |
-//! | control ("shm server") | owns every socket; accepts, reads acks, sends, emits signals: `control.rs` | epoll |
+//! | streaming | claim a slot, copy the frame into it, publish it, wake the control thread: `stream.rs` | a client only with `wait-for-connection`, and then only the first one; the reaper when /dev/shm is full at a change of size |
+//! | control ("shm server") | owns every socket; accepts, reads acks, sends, gives slots memory: `control.rs` | epoll |
+//! | notifier ("shm signals") | emits signals, posts the server's error: `notifier.rs` | the application's handlers |
+//! | reaper ("shm memory"), now and then | frees memory that nobody needs: `crate::os::reaper` | nothing |
 //!
-//! There is one lock that both take, `Shared::state`, a leaf: nothing is called under it but the pure state machine of `crate::shm`. No system
-//! call, no copy, no log line, no signal and no GStreamer happens with it held. `Handover::state` is the other leaf; the two are never held
-//! together. The GstObject lock is never taken. The properties' lock is held to copy them.
+//! There is one lock that the first two take, `Shared::state`, a leaf: nothing is called under it but the pure state machine of `crate::shm`. No
+//! system call, no copy, no log line, no signal and no GStreamer happens with it held. The reaper's queue has the other leaf; the two are never
+//! held together. The GstObject lock is never taken. The properties' lock is held to copy them.
 //!
 //! The wake protocol: the streaming thread publishes under the lock, unlocks, *then* writes the eventfd; the control thread empties the
 //! eventfd, *then* looks at the state under the lock. A frame published before the look is sent by it, a later one wakes again.
 //!
-//! A signal handler may do what it likes, setting the element to NULL included: while signals are emitted the control thread's sockets lie in
-//! [`handover`], where `stop()` can take them from any thread without waiting for the handler.
+//! A signal handler may do what it likes, setting the element to NULL included, and take as long as it likes: it runs on the notifier's thread,
+//! which nobody waits for. Only newcomers do, when it is far behind. Signals come in the order of what happened, and may come after NULL.
 
 use crate::sync::LazyLock;
 use glib::prelude::*;
 
 mod control;
 mod frame;
-mod handover;
 mod imp;
+mod notifier;
 mod properties;
 mod session;
 mod settings;

@@ -6,18 +6,17 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use glib::prelude::*;
-
 use super::{
     CAT, ShmSink,
-    control::{Control, Event},
-    handover::Handover,
+    control::Control,
+    notifier::{Event, Notifier},
     settings::Settings,
     shared::Shared,
 };
 use crate::os::area;
 use crate::os::listener::ListenError;
 use crate::os::listener::Listener;
+use crate::os::reaper;
 use crate::sync::Arc;
 
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +30,6 @@ pub(super) enum StartError {
 #[derive(Debug)]
 pub(super) struct Session {
     shared: Arc<Shared>,
-    handover: Arc<Handover<Control>>,
     thread: JoinHandle<()>,
 }
 
@@ -41,114 +39,38 @@ impl Session {
         let shared = Arc::new(Shared::new(settings.limits())?);
         let listener = Listener::bind(Path::new(path), settings.perms)?;
         area::remove_abandoned();
-        let control = Control::new(shared.clone(), listener)?;
-        let handover = Arc::new(Handover::new());
-        let thread = {
-            let handover = handover.clone();
-            let element = element.downgrade();
-            thread::Builder::new()
-                .name("shm server".to_owned())
-                .spawn(move || serve(control, &handover, &element))?
-        };
+        let notifier = Notifier::start(element)?;
+        let control = Control::new(shared.clone(), listener, notifier.clone())?;
+        let thread = thread::Builder::new()
+            .name("shm server".to_owned())
+            .spawn(move || serve(control, &notifier))?;
         gst::info!(CAT, obj = element, "Listening at {path}");
-        Ok(Self {
-            shared,
-            handover,
-            thread,
-        })
+        Ok(Self { shared, thread })
     }
 
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
-    /// Closes every connection, removes the socket and ends the thread. Waits for no client and no signal handler, and may be called from a
-    /// signal handler on any thread.
+    /// Closes every connection, removes the socket and ends the control thread, which waits for nobody. May be called from a signal handler:
+    /// those run on a thread that this does not join.
     pub fn stop(self, element: &ShmSink) {
-        self.handover.request_stop();
-        self.shared.waker().wake();
-        let taken = self.handover.take();
-        let events = taken.thing.map(Control::shut_down).unwrap_or_default();
-        // It may itself be here, when it posts its error to a handler that stops the element.
-        let is_own = self.thread.thread().id() == thread::current().id();
-        if taken.joinable && !is_own && self.thread.join().is_err() {
+        self.shared.stop();
+        if self.thread.join().is_err() {
             gst::error!(CAT, obj = element, "The server's thread panicked");
         }
-        emit(element, events, || true);
+        let areas = std::mem::take(&mut self.shared.lock().areas);
+        reaper::drop_later(areas.into_values());
     }
 }
 
 /// The control thread.
-fn serve(control: Control, handover: &Handover<Control>, element: &glib::WeakRef<ShmSink>) {
-    let served = panic::catch_unwind(AssertUnwindSafe(|| {
-        serve_until_stop(control, handover, element)
-    }));
-    let fault = match served {
+fn serve(control: Control, notifier: &Notifier) {
+    let fault = match panic::catch_unwind(AssertUnwindSafe(|| control.serve())) {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),
-        Err(_) => {
-            handover.lose();
-            "it panicked".to_owned()
-        }
+        Err(_) => "it panicked".to_owned(),
     };
-    if let Some(element) = element.upgrade() {
-        gst::element_error!(
-            element,
-            gst::ResourceError::Failed,
-            ("The server of shmsink-rs ended: {fault}. Restart the pipeline, and please report this")
-        );
-    }
-}
-
-fn serve_until_stop(
-    mut control: Control,
-    handover: &Handover<Control>,
-    element: &glib::WeakRef<ShmSink>,
-) -> std::io::Result<()> {
-    loop {
-        if handover.stop_requested() {
-            handover.leave(control);
-            return Ok(());
-        }
-        let events = match control.turn() {
-            Ok(events) => events,
-            Err(error) => {
-                handover.leave(control);
-                return Err(error);
-            }
-        };
-        if events.is_empty() {
-            continue;
-        }
-        let Some(element) = element.upgrade() else {
-            continue;
-        };
-        handover.park(control);
-        emit(&element, events, || handover.is_parked());
-        // May be the last reference, so while parked.
-        drop(element);
-        match handover.unpark() {
-            Some(back) => control = back,
-            None => return Ok(()),
-        }
-    }
-}
-
-/// Tells the application, with no lock held. Once the server was stopped nobody connects any more.
-fn emit(element: &ShmSink, events: Vec<Event>, serving: impl Fn() -> bool) {
-    if events.is_empty() {
-        return;
-    }
-    for event in events {
-        match event {
-            Event::Connected(fd) if serving() => {
-                element.emit_by_name::<()>("client-connected", &[&fd]);
-            }
-            Event::Connected(_) => (),
-            Event::Disconnected(peer) => {
-                element.emit_by_name::<()>("client-disconnected", &[&peer.fd()]);
-            }
-        }
-    }
-    element.notify("num-clients");
+    // Not from here: a handler of the bus may stop the element, which waits for this thread.
+    notifier.notify(Event::Failed(fault));
 }

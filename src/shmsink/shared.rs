@@ -32,6 +32,7 @@ pub(super) struct State {
     pub areas: BTreeMap<u32, Arc<Area>>,
     had_client: bool,
     unlocked: bool,
+    stopped: bool,
 }
 
 impl State {
@@ -58,6 +59,7 @@ impl Shared {
                 areas: BTreeMap::new(),
                 had_client: false,
                 unlocked: false,
+                stopped: false,
             }),
             first_client: Condvar::new(),
             waker: Waker::new()?,
@@ -76,6 +78,16 @@ impl Shared {
     /// The time that the server's events carry.
     pub fn now(&self) -> Duration {
         self.epoch.elapsed()
+    }
+
+    /// The control thread is to part with everybody and end.
+    pub fn stop(&self) {
+        self.lock().stopped = true;
+        self.waker.wake();
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.lock().stopped
     }
 
     /// A client was taken on.

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod client;
 pub mod frames;
 pub mod reader;
 pub mod rig;
