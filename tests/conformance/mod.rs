@@ -26,9 +26,18 @@ pub fn alone(what: &str) -> (MutexGuard<'static, ()>, Watchdog) {
     (ALONE.lock(), Watchdog::new(what, Duration::from_secs(60)))
 }
 
+/// How many file descriptors this process has, and how many threads of cameras.
 pub fn files_and_threads() -> (usize, usize) {
-    let count = |dir| std::fs::read_dir(dir).unwrap().count();
-    (count("/proc/self/fd"), count("/proc/self/task"))
+    let files = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let names = std::fs::read_dir("/proc/self/task")
+        .unwrap()
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    let cameras = names.filter(|name| {
+        ["Camera", "Virtual", "Simulated"]
+            .iter()
+            .any(|known| name.starts_with(known))
+    });
+    (files, cameras.count())
 }
 
 /// Completions go into a channel, with the name of the thread that brought them.
@@ -287,12 +296,8 @@ fn nothing_is_left_when_all_is_dropped() {
         queue.queue(RequestId(0), &one(FrameId(0)), false).unwrap();
         completions.recv_timeout(SOON).unwrap();
     }
-    // Threads of the test program itself, such as the last test's watchdog, may still have been there.
-    let after = files_and_threads();
-    assert!(
-        after.0 <= before.0 && after.1 <= before.1,
-        "{after:?}, {before:?} before"
-    );
+    assert_eq!(files_and_threads(), before);
+    assert_eq!(before.1, 0, "no camera is there any more");
 }
 
 #[test]

@@ -6,12 +6,16 @@ use crate::os::memfd;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 fn layout(planes: &[(u32, u32)]) -> FrameLayout {
+    named_layout("test-frame", planes)
+}
+
+fn named_layout(name: &str, planes: &[(u32, u32)]) -> FrameLayout {
     let end = planes
         .iter()
         .map(|(offset, length)| offset + length)
         .max()
         .unwrap();
-    let fd = Arc::new(memfd::create("test-frame", end.into()).unwrap());
+    let fd = Arc::new(memfd::create(name, end.into()).unwrap());
     let plane = |(offset, length): &(u32, u32)| Plane {
         fd: fd.clone(),
         offset: *offset,
@@ -40,8 +44,13 @@ fn pool(frames: &[FrameLayout]) -> (FramePool, Arc<Mutex<Vec<FrameId>>>) {
     (pool.unwrap(), returned)
 }
 
-fn open_files() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
+/// How many of this process's file descriptors are of memory of that name.
+fn open_memory(name: &str) -> usize {
+    std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .filter(|link| link.to_string_lossy().contains(name))
+        .count()
 }
 
 #[test]
@@ -116,18 +125,27 @@ fn every_round_says_where_the_planes_lie() {
 
 #[test]
 fn memory_kept_beyond_the_pools_end_keeps_its_file_and_nothing_else() {
-    let before = open_files();
-    let (pool, returned) = pool(&[layout(&[(0, 4096)]), layout(&[(0, 4096)])]);
+    let name = "kept-beyond-the-pool";
+    let (pool, returned) = pool(&[
+        named_layout(name, &[(0, 4096)]),
+        named_layout(name, &[(0, 4096)]),
+    ]);
+    assert_eq!(
+        open_memory(name),
+        2,
+        "one for each frame, as the layouts' own are gone"
+    );
     let mut buffer = pool.buffer(FrameId(0)).unwrap();
     buffer.get_mut().unwrap().map_writable().unwrap().fill(7);
     pool.close();
     let weak = pool.downgrade();
     drop(pool);
     assert!(buffer.map_readable().unwrap().iter().all(|byte| *byte == 7));
+    assert_eq!(open_memory(name), 1, "the one that is held");
     drop(buffer);
     assert!(returned.lock().is_empty(), "nobody is told after the end");
     assert!(weak.upgrade().is_none());
-    assert!(open_files() <= before, "file descriptors are left");
+    assert_eq!(open_memory(name), 0);
 }
 
 #[test]
