@@ -205,6 +205,8 @@ fn flushes_and_ends_while_frames_flow() {
     let mut random = Random(13);
     let source = Source::new(&format!("libcamerasrc-rs name=source camera-name={TINY}"));
     source.sink.set_property("max-buffers", 2u32);
+    // See the flush in source_faults.rs.
+    source.sink.set_property("async", false);
     let (flushes, ends) = (times(100, 1000), times(50, 500));
     for _ in 0..ends {
         source.pipeline.set_state(gst::State::Playing).unwrap();
