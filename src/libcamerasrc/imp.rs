@@ -376,8 +376,15 @@ impl LibcameraSrc {
         let camera_error = |error: CameraError| error::message(&error);
         let element = self.obj();
         let offer = self.offer().ok_or_else(closed)?;
-        let peer = element.src_pad().peer_query_caps(None);
-        let choice = self.chosen(&offer, &peer)?;
+        let choice = loop {
+            let peer = element.src_pad().peer_query_caps(None);
+            match self.chosen(&offer, &peer) {
+                Ok(choice) => break choice,
+                // The peer has changed its mind between two questions: ask again.
+                Err(_) if element.src_pad().peer_query_caps(None) != peer => (),
+                Err(message) => return Err(message),
+            }
+        };
         if self
             .session()
             .is_some_and(|session| session.choice == choice)
@@ -423,13 +430,15 @@ impl LibcameraSrc {
             session.frames
         );
         self.announce_latency();
-        let refused = |_| {
-            gst::error_msg!(
-                gst::StreamError::Format,
-                ("downstream refuses {}", session.caps)
-            )
-        };
-        element.set_caps(&session.caps).map_err(refused)
+        // A peer that has changed its mind since has marked the pad, and is asked again before the next frame.
+        if element.set_caps(&session.caps).is_ok() || element.src_pad().needs_reconfigure() {
+            return Ok(());
+        }
+        let caps = &session.caps;
+        Err(gst::error_msg!(
+            gst::StreamError::Format,
+            ("downstream refuses {caps}")
+        ))
     }
 
     /// The first choice that the camera delivers as it is and the peer accepts.
