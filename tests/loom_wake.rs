@@ -15,6 +15,7 @@ use gstlibcamerars::{
         clock_map::Timing,
         driver::{Action, Driver, Policy},
         loop_state::LoopState,
+        outlet::{Interruptible, Outlet, Turn},
         stream::Delivery,
         task_gate::{TaskControl, TaskGate},
     },
@@ -465,11 +466,15 @@ fn queue_one(state: &LoopState) -> (RequestId, FrameSet) {
 #[test]
 fn a_completed_frame_reaches_who_waits_for_it() {
     check("completion against the pad's wait", || {
-        let state = Arc::new(LoopState::new(Driver::new(&[1], Policy::default()), || ()));
+        let state = Arc::new(LoopState::new(
+            Driver::new(&[1], Policy::default()),
+            || (),
+            || 0,
+        ));
         let (request, frames) = queue_one(&state);
         let camera = {
             let state = state.clone();
-            thread::spawn(move || state.completed(&completion(request, frames), TIMING))
+            thread::spawn(move || state.completed(&completion(request, frames), TIMING, 0))
         };
         assert!(
             matches!(state.next_delivery(0), Ok(Delivery::Frame(captured)) if Some(captured.frame) == frames[0])
@@ -478,15 +483,135 @@ fn a_completed_frame_reaches_who_waits_for_it() {
     });
 }
 
+/// A stream of a loop state, as a pad has it.
+struct PadStream(Arc<LoopState>);
+
+impl Interruptible for PadStream {
+    fn interrupt(&self) {
+        self.0.interrupt(0);
+    }
+}
+
+fn idle_stream() -> PadStream {
+    PadStream(Arc::new(LoopState::new(
+        Driver::new(&[1], Policy::default()),
+        || (),
+        || 0,
+    )))
+}
+
+type PadOutlet = Outlet<PadStream>;
+
+fn shared_outlet(stream: Option<PadStream>) -> Arc<PadOutlet> {
+    let outlet = PadOutlet::new();
+    outlet.set_flushing(false);
+    outlet.set_stream(stream.map(shared));
+    Arc::new(outlet)
+}
+
+fn shared<T>(value: T) -> gstlibcamerars::sync::Arc<T> {
+    gstlibcamerars::sync::Arc::new(value)
+}
+
+/// What a pad's thread does: it goes round until `turn` is done with it, or it is flushing.
+fn pad_thread(outlet: &PadOutlet, mut done: impl FnMut(&Turn<PadStream>) -> bool) -> bool {
+    loop {
+        let Ok(turn) = outlet.next() else {
+            return false;
+        };
+        if done(&turn) {
+            return true;
+        }
+        if let Turn::Stream(stream) = turn {
+            assert!(
+                stream.0.next_delivery(0).is_err(),
+                "this camera delivers nothing"
+            );
+        }
+    }
+}
+
 #[test]
 fn a_flush_ends_a_wait_whenever_it_begins() {
     check("flush against the pad's wait", || {
-        let state = Arc::new(LoopState::new(Driver::new(&[1], Policy::default()), || ()));
+        let outlet = shared_outlet(Some(idle_stream()));
         let pad = {
-            let state = state.clone();
-            thread::spawn(move || assert!(state.next_delivery(0).is_err()))
+            let outlet = outlet.clone();
+            thread::spawn(move || assert!(!pad_thread(&outlet, |_| false)))
         };
-        state.set_flushing(0, true);
+        outlet.set_flushing(true);
+        pad.join().unwrap();
+    });
+}
+
+#[test]
+fn a_nudge_is_noticed_whatever_the_pad_waits_for() {
+    for with_stream in [false, true] {
+        check("nudge against the pad's wait", move || {
+            let outlet = shared_outlet(with_stream.then(idle_stream));
+            let pad = {
+                let outlet = outlet.clone();
+                thread::spawn(move || {
+                    assert!(pad_thread(&outlet, |turn| matches!(turn, Turn::Nudged)));
+                })
+            };
+            outlet.nudge();
+            pad.join().unwrap();
+        });
+    }
+}
+
+/// The camera is started anew while a pad waits at its old stream, and then it is nudged or flushed by a third thread.
+#[test]
+fn a_pad_leaves_its_old_stream_for_the_new_one() {
+    check(
+        "another stream, and a flush, against the pad's wait",
+        || {
+            let outlet = shared_outlet(Some(idle_stream()));
+            let new = idle_stream();
+            let state = new.0.clone();
+            let pad = {
+                let outlet = outlet.clone();
+                thread::spawn(move || {
+                    let seen = std::cell::Cell::new(false);
+                    pad_thread(&outlet, |turn| {
+                        let new =
+                            matches!(turn, Turn::Stream(stream) if Arc::ptr_eq(&stream.0, &state));
+                        seen.set(seen.get() || new);
+                        seen.get()
+                    })
+                })
+            };
+            let flusher = {
+                let outlet = outlet.clone();
+                thread::spawn(move || outlet.set_flushing(true))
+            };
+            outlet.set_stream(None);
+            outlet.set_stream(Some(shared(new)));
+            flusher.join().unwrap();
+            pad.join().unwrap();
+        },
+    );
+}
+
+/// The interruption comes before what it is for: the pad looks, sees nothing, and waits for ever.
+#[test]
+#[should_panic(expected = "deadlock")]
+fn an_interruption_before_the_news_is_wasted() {
+    check("interrupt, then publish", || {
+        let stream = idle_stream();
+        let state = stream.0.clone();
+        let flag = Arc::new(AtomicBool::new(false));
+        let pad = {
+            let flag = flag.clone();
+            thread::spawn(move || {
+                while !flag.load(Ordering::SeqCst) {
+                    let _ = state.next_delivery(0);
+                }
+            })
+        };
+        stream.interrupt();
+        flag.store(true, Ordering::SeqCst);
         pad.join().unwrap();
     });
 }
@@ -515,7 +640,11 @@ fn a_flush_that_the_waiter_rearms_is_forgotten() {
 #[test]
 fn an_end_reaches_who_waits_and_who_waits_later() {
     check("EOS against the pad's wait", || {
-        let state = Arc::new(LoopState::new(Driver::new(&[1], Policy::default()), || ()));
+        let state = Arc::new(LoopState::new(
+            Driver::new(&[1], Policy::default()),
+            || (),
+            || 0,
+        ));
         let pad = {
             let state = state.clone();
             thread::spawn(move || {
@@ -541,6 +670,7 @@ fn a_frame_goes_round_while_the_gate_closes() {
             Arc::new(LoopState::new(
                 Driver::new(&[1], Policy::default()),
                 move || gate.notify(),
+                || 0,
             ))
         };
         let (request, frames) = queue_one(&state);
@@ -558,7 +688,7 @@ fn a_frame_goes_round_while_the_gate_closes() {
                 }
             })
         };
-        state.completed(&completion(request, frames), TIMING);
+        state.completed(&completion(request, frames), TIMING, 0);
         gate.close();
         pad.join().unwrap();
         runner.join().unwrap();
@@ -576,6 +706,7 @@ fn a_failure_wakes_the_task_that_reports_it_and_ends_the_stream() {
             Arc::new(LoopState::new(
                 Driver::new(&[1], Policy::default()),
                 move || gate.notify(),
+                || 0,
             ))
         };
         queue_one(&state);

@@ -60,7 +60,10 @@ fn scripted(tell: impl FnOnce(&Script)) -> (Told, Started) {
     tell(&told);
     for index in 0..2 {
         let frames = one(FrameId(index));
-        started.1.queue(RequestId(index), &frames, false).unwrap();
+        started
+            .1
+            .queue(RequestId(index), &frames, false, None)
+            .unwrap();
     }
     (told, started)
 }
@@ -124,7 +127,7 @@ fn a_camera_that_vanishes_takes_nothing_and_gives_nothing_back() {
     let _alone = alone("vanishing");
     let (script, (mut device, mut queue, completions)) = scripted(|script| script.stall(true));
     script.vanish();
-    let refused = queue.queue(RequestId(0), &one(FrameId(0)), true);
+    let refused = queue.queue(RequestId(0), &one(FrameId(0)), true, None);
     assert!(matches!(refused, Err(CameraError::Gone { .. })));
     device.stop();
     assert_eq!(completions.try_iter().count(), 0);
@@ -136,12 +139,22 @@ fn starts_and_requests_can_be_refused() {
     let script = Told(plugged());
     let (mut device, mut queue, completions) = started(1);
     script.refuse_next_queue();
-    assert!(queue.queue(RequestId(0), &one(FrameId(0)), false).is_err());
-    queue.queue(RequestId(0), &one(FrameId(0)), false).unwrap();
+    assert!(
+        queue
+            .queue(RequestId(0), &one(FrameId(0)), false, None)
+            .is_err()
+    );
+    queue
+        .queue(RequestId(0), &one(FrameId(0)), false, None)
+        .unwrap();
     completions.recv_timeout(SOON).unwrap();
     device.stop();
     script.refuse_next_start();
     let (events, _completions) = conformance::events();
-    assert!(device.start(1, None, events.clone()).is_err());
-    assert!(device.start(1, None, events).is_ok());
+    assert!(
+        device
+            .start(&conformance::starting(1), events.clone())
+            .is_err()
+    );
+    assert!(device.start(&conformance::starting(1), events).is_ok());
 }

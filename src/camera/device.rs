@@ -1,6 +1,7 @@
 //! The traits that a backend implements.
 
 use super::{
+    control::Controls,
     error::CameraError,
     format::{StreamConfig, StreamFormat, StreamRole},
     frame::{Completion, FrameLayout, FrameSet, RequestId},
@@ -57,25 +58,36 @@ pub trait CameraDevice: fmt::Debug + Send {
     fn export_frames(&mut self, stream: usize) -> Result<Vec<FrameLayout>, CameraError>;
     /// Frames of ours that the camera is to fill.
     fn import_frames(&mut self, stream: usize, frames: &[FrameLayout]) -> Result<(), CameraError>;
-    /// Starts the camera with `requests` empty requests. The frame duration (in microseconds) is held exactly where the camera can.
     fn start(
         &mut self,
-        requests: u32,
-        frame_duration: Option<u64>,
+        start: &Start,
         events: Arc<dyn CameraEvents>,
     ) -> Result<Box<dyn RequestQueue>, CameraError>;
     /// Returns when every request has been given back through the events. Harmless when the camera does not stream.
     fn stop(&mut self);
 }
 
+/// How a camera is to be started.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Start {
+    /// Requests, all of them empty and with us.
+    pub requests: u32,
+    /// In microseconds. Held exactly where the camera can.
+    pub frame_duration: Option<u64>,
+    /// From the first frame on, where the camera can. What it lacks is left out.
+    pub controls: Controls,
+}
+
 /// A camera that streams takes requests here. It is dropped after [`CameraDevice::stop`].
 pub trait RequestQueue: Send {
     /// Queues a request that rests. `same_frames` says that it carries the frames of its last round still, and is to keep them.
+    /// Of `controls`, those that libcamera does not define, or defines otherwise, are left out.
     fn queue(
         &mut self,
         request: RequestId,
         frames: &FrameSet,
         same_frames: bool,
+        controls: Option<&Controls>,
     ) -> Result<(), CameraError>;
 }
 

@@ -1,11 +1,15 @@
 //! What a camera is: the vocabulary and the traits that every backend speaks.
 
+pub mod control;
 pub mod device;
 pub mod error;
 pub mod format;
 pub mod frame;
 
-pub use device::{CameraDevice, CameraEvents, CameraInfo, CameraSystem, RequestQueue, StreamOffer};
+pub use control::{ControlId, ControlValue, Controls, Rectangle, Scalar};
+pub use device::{
+    CameraDevice, CameraEvents, CameraInfo, CameraSystem, RequestQueue, Start, StreamOffer,
+};
 pub use error::CameraError;
 pub use format::{
     ColorSpace, PixelFormat, Size, SizeRange, StreamConfig, StreamFormat, StreamRole,

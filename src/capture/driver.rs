@@ -7,22 +7,27 @@
 //! **Which request.** Requests are found by their number, never by order. One that has completed may go back at once with the same frames; it
 //! is given others only after a later request has completed, because some pipeline handlers still walk its buffers for a while. There is one
 //! request more than can be with the camera, so one that rests never keeps a free frame from it.
+//!
+//! **Which controls.** All that are pending go with the next request; see [`control_queue`](super::control_queue).
 
 use super::{
     clock_map::Timing,
-    stream::{Counters, Delivery, Place, Stream},
+    control_queue::{ControlCounters, ControlQueue, Load},
+    stream::{Counters, Delivery, OutboxPolicy, Place, Stream},
 };
 use crate::camera::{
-    CameraError, CompletedFrame, Completion, CompletionStatus, FrameId, FrameSet, FrameStatus,
-    RequestId,
+    CameraError, CompletedFrame, Completion, CompletionStatus, Controls, FrameId, FrameSet,
+    FrameStatus, RequestId,
 };
 use crate::sync::Arc;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default)]
 struct Request {
     in_flight: bool,
     /// The frames of the last round, which it still carries.
     frames: FrameSet,
+    /// What it brings to the camera beside them.
+    load: Option<Load>,
     /// Whether a later request has completed since this one did, or it was never used.
     rested: bool,
 }
@@ -34,6 +39,7 @@ pub enum Action {
         request: RequestId,
         frames: FrameSet,
         same_frames: bool,
+        controls: Option<Arc<Controls>>,
     },
     /// The camera has failed: tell the user, once. The outboxes end behind the frames that they hold.
     Report(Arc<CameraError>),
@@ -50,10 +56,25 @@ pub struct Policy {
     pub all_streams: bool,
 }
 
+/// Totals of all streams since the camera's start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestCounters {
+    pub queued: u64,
+    pub completed: u64,
+    /// Given back unfilled.
+    pub cancelled: u64,
+    /// Not taken by the camera.
+    pub failed: u64,
+    /// Completions of requests that the camera did not have.
+    pub unknown: u64,
+}
+
 #[derive(Clone, Debug)]
 pub struct Driver {
     streams: Vec<Stream>,
     requests: Vec<Request>,
+    controls: ControlQueue,
+    counters: RequestCounters,
     policy: Policy,
     /// Whether a request is due. Always, unless requests are paced.
     due: bool,
@@ -89,6 +110,8 @@ impl Driver {
         Self {
             streams: frames.iter().map(|frames| Stream::new(*frames)).collect(),
             requests: vec![fresh; all as usize + 1],
+            controls: ControlQueue::default(),
+            counters: RequestCounters::default(),
             policy,
             due: true,
             failure: None,
@@ -110,6 +133,21 @@ impl Driver {
             .unwrap_or_default()
     }
 
+    pub fn request_counters(&self) -> RequestCounters {
+        self.counters
+    }
+
+    pub fn control_counters(&self) -> ControlCounters {
+        self.controls.counters
+    }
+
+    /// How many frames of a stream are in each place.
+    pub fn frames_in(&self, stream: usize, place: Place) -> usize {
+        self.streams
+            .get(stream)
+            .map_or(0, |stream| stream.frames_in(place))
+    }
+
     /// Requests that the camera should not run out of: two, so that the next one is there when one completes; one where a stream has so few
     /// frames that two would leave its consumer none.
     pub fn min_queued(&self) -> usize {
@@ -119,11 +157,17 @@ impl Driver {
 
     // --- events -----------------------------------------------------------------------------------------------------------
 
-    pub fn handle_completed(&mut self, completion: &Completion, timing: Timing) {
-        let Some(frames) = self.take_from_camera(completion.request) else {
+    pub fn handle_completed(&mut self, completion: &Completion, timing: Timing, now: u64) {
+        let Some((frames, load)) = self.take_from_camera(completion.request) else {
             // The camera speaks of a request that it does not have; nothing of ours changes.
+            self.counters.unknown += 1;
             return;
         };
+        match (completion.status, load) {
+            (CompletionStatus::Complete, Some(load)) => self.controls.applied(&load),
+            (CompletionStatus::Cancelled, Some(load)) => self.controls.give_back(&load),
+            (_, None) => (),
+        }
         self.watch.completions += 1;
         self.count_cancelled(completion.status);
         for (index, (stream, frame)) in self.streams.iter_mut().zip(frames).enumerate() {
@@ -143,36 +187,38 @@ impl Driver {
                     bytes_used: None,
                 },
             };
-            stream.complete(&completed, completion.sensor_timestamp, timing);
+            stream.complete(&completed, completion.sensor_timestamp, timing, now);
         }
     }
 
     /// A camera that gives back everything unfilled would be given the same again at once, for ever.
     fn count_cancelled(&mut self, status: CompletionStatus) {
         if status == CompletionStatus::Complete {
+            self.counters.completed += 1;
             self.cancelled_in_a_row = 0;
             return;
         }
+        self.counters.cancelled += 1;
         self.cancelled_in_a_row += 1;
         if self.cancelled_in_a_row >= 4 * self.requests.len() {
             self.handle_failure(CameraError::AllCancelled);
         }
     }
 
-    /// The frames of a request that was with the camera, and rests from now on.
-    fn take_from_camera(&mut self, request: RequestId) -> Option<FrameSet> {
+    /// What a request carried that was with the camera, and rests from now on.
+    fn take_from_camera(&mut self, request: RequestId) -> Option<(FrameSet, Option<Load>)> {
         let index = request.0 as usize;
         let request = self
             .requests
             .get_mut(index)
             .filter(|request| request.in_flight)?;
-        let frames = request.frames;
+        let carried = (request.frames, request.load.take());
         request.in_flight = false;
         request.rested = false;
         for (other, request) in self.requests.iter_mut().enumerate() {
             request.rested |= other != index;
         }
-        Some(frames)
+        Some(carried)
     }
 
     /// The last memory of a frame was dropped.
@@ -199,6 +245,35 @@ impl Driver {
         watch.warning_due |= watch.idle == GLANCES;
     }
 
+    /// Controls that the next request is to bring to the camera.
+    pub fn handle_controls(&mut self, controls: Controls) {
+        self.controls.set(controls);
+    }
+
+    pub fn handle_outbox_policy(&mut self, stream: usize, policy: OutboxPolicy) {
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.set_policy(policy);
+        }
+    }
+
+    /// Nobody wants a stream's frames any more.
+    pub fn handle_muted(&mut self, stream: usize) {
+        if let Some(stream) = self.streams.get_mut(stream) {
+            stream.mute();
+        }
+    }
+
+    /// Whether some stream's consumers have come to hold every frame, or do so no longer.
+    pub fn starvation_has_changed(&self) -> bool {
+        self.streams.iter().any(Stream::starvation_has_changed)
+    }
+
+    pub fn note_starvation(&mut self, now: u64) {
+        for stream in &mut self.streams {
+            stream.note_starvation(now);
+        }
+    }
+
     /// What [`Action::Queue`] asked for did not work: the frames are free, and the camera has failed.
     pub fn handle_queue_failed(&mut self, request: RequestId, error: CameraError) {
         let request = self
@@ -206,7 +281,11 @@ impl Driver {
             .get_mut(request.0 as usize)
             .filter(|request| request.in_flight);
         if let Some(request) = request {
-            let frames = std::mem::take(request).frames;
+            let Request { frames, load, .. } = std::mem::take(request);
+            self.counters.failed += 1;
+            if let Some(load) = load {
+                self.controls.give_back(&load);
+            }
             for (stream, frame) in self.streams.iter_mut().zip(frames) {
                 if let Some(frame) = frame {
                     stream.release(frame);
@@ -267,16 +346,21 @@ impl Driver {
             }
         }
         self.due = !self.policy.paced;
+        self.counters.queued += 1;
+        let load = self.controls.take();
+        let controls = load.as_ref().map(|load| load.controls.clone());
         let queued = self.requests.get_mut(request.0 as usize)?;
         *queued = Request {
             in_flight: true,
             frames,
+            load,
             rested: false,
         };
         Some(Action::Queue {
             request,
             frames,
             same_frames,
+            controls,
         })
     }
 

@@ -4,27 +4,39 @@
 //! |---|---|---|
 //! | the camera's thread | [`LoopState::completed`], [`LoopState::failed`] | the pad's thread, and the capture task if there is work for it |
 //! | any thread, dropping a frame | [`LoopState::returned`] | the capture task |
+//! | any thread that sets a control | [`LoopState::set_controls`] | the capture task, if a request can go |
 //! | the clock's thread | [`LoopState::tick`], [`LoopState::glance`] | the capture task |
 //! | the capture task | [`LoopState::next_action`], [`LoopState::queue_failed`], [`LoopState::reported`] | the pad's thread |
 //! | the pad's thread | [`LoopState::next_delivery`] | nobody |
-//! | the application's thread | [`LoopState::end`], [`LoopState::discard`], [`LoopState::set_flushing`] | the pad's thread |
+//! | the application's thread | [`LoopState::end`], [`LoopState::discard`], [`LoopState::interrupt`], [`LoopState::mute`] | the pad's thread |
 //!
 //! The lock is the last one that any thread takes: nothing is called with it held. Each method publishes under the lock, leaves it, and then
 //! notifies. The capture task is notified whenever there is work for it after a change, not when there was none before.
 
 use super::{
     clock_map::Timing,
-    driver::{Action, Driver},
-    stream::{Counters, Delivery},
+    control_queue::ControlCounters,
+    driver::{Action, Driver, RequestCounters},
+    stream::{Counters, Delivery, OutboxPolicy, Place},
 };
-use crate::camera::{CameraError, Completion, FrameId, MAX_STREAMS, RequestId};
-use crate::sync::{Condvar, Mutex};
+use crate::camera::{CameraError, Completion, Controls, FrameId, MAX_STREAMS, RequestId};
+use crate::sync::{
+    Condvar, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 use std::fmt;
 
 struct State {
     driver: Driver,
     /// By stream.
-    flushing: [bool; MAX_STREAMS],
+    interrupted: [bool; MAX_STREAMS],
+}
+
+/// Rounds of the capture task.
+#[derive(Debug, Default)]
+struct Rounds {
+    all: AtomicU64,
+    idle: AtomicU64,
 }
 
 pub struct LoopState {
@@ -33,6 +45,9 @@ pub struct LoopState {
     delivery: [Condvar; MAX_STREAMS],
     /// Wakes the capture task.
     wake: Box<dyn Fn() + Send + Sync>,
+    /// CLOCK_MONOTONIC in nanoseconds, where this file may not look for itself.
+    now: fn() -> u64,
+    rounds: Rounds,
 }
 
 impl fmt::Debug for LoopState {
@@ -43,17 +58,29 @@ impl fmt::Debug for LoopState {
 
 /// The wait for a delivery was broken off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flushing;
+pub struct Interrupted;
+
+/// What a stream has done since the camera's start, and where its frames are now.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamReport {
+    pub counters: Counters,
+    pub free: usize,
+    pub queued: usize,
+    pub outbox: usize,
+    pub downstream: usize,
+}
 
 impl LoopState {
-    pub fn new(driver: Driver, wake: impl Fn() + Send + Sync + 'static) -> Self {
+    pub fn new(driver: Driver, wake: impl Fn() + Send + Sync + 'static, now: fn() -> u64) -> Self {
         Self {
             state: Mutex::new(State {
                 driver,
-                flushing: [false; MAX_STREAMS],
+                interrupted: [false; MAX_STREAMS],
             }),
             delivery: std::array::from_fn(|_| Condvar::new()),
             wake: Box::new(wake),
+            now,
+            rounds: Rounds::default(),
         }
     }
 
@@ -61,6 +88,9 @@ impl LoopState {
     fn publish(&self, change: impl FnOnce(&mut Driver)) {
         let mut state = self.state.lock();
         change(&mut state.driver);
+        if state.driver.starvation_has_changed() {
+            state.driver.note_starvation((self.now)());
+        }
         let work = state.driver.has_work();
         let deliverable: [bool; MAX_STREAMS] =
             std::array::from_fn(|stream| state.driver.has_delivery(stream));
@@ -75,8 +105,9 @@ impl LoopState {
         }
     }
 
-    pub fn completed(&self, completion: &Completion, timing: Timing) {
-        self.publish(|driver| driver.handle_completed(completion, timing));
+    /// `now` is when it was, in nanoseconds of CLOCK_MONOTONIC.
+    pub fn completed(&self, completion: &Completion, timing: Timing, now: u64) {
+        self.publish(|driver| driver.handle_completed(completion, timing, now));
     }
 
     pub fn failed(&self, error: CameraError) {
@@ -112,19 +143,47 @@ impl LoopState {
         self.publish(Driver::handle_discard);
     }
 
+    pub fn set_controls(&self, controls: Controls) {
+        self.publish(|driver| driver.handle_controls(controls));
+    }
+
+    pub fn set_outbox_policy(&self, stream: usize, policy: OutboxPolicy) {
+        self.publish(|driver| driver.handle_outbox_policy(stream, policy));
+    }
+
+    /// Nobody takes this stream's frames any more: they go home by themselves.
+    pub fn mute(&self, stream: usize) {
+        self.publish(|driver| driver.handle_muted(stream));
+    }
+
     pub fn next_action(&self) -> Option<Action> {
         self.state.lock().driver.poll_action()
     }
 
+    /// To be called at the end of each round of the capture task.
+    pub fn count_round(&self, idle: bool) {
+        self.rounds.all.fetch_add(1, Ordering::Relaxed);
+        self.rounds.idle.fetch_add(idle.into(), Ordering::Relaxed);
+    }
+
+    /// How many rounds the capture task has made, and in how many of them there was nothing to do.
+    pub fn rounds(&self) -> (u64, u64) {
+        (
+            self.rounds.all.load(Ordering::Relaxed),
+            self.rounds.idle.load(Ordering::Relaxed),
+        )
+    }
+
     /// Waits for a stream's next frame, or its end.
-    pub fn next_delivery(&self, stream: usize) -> Result<Delivery, Flushing> {
+    pub fn next_delivery(&self, stream: usize) -> Result<Delivery, Interrupted> {
         let Some(delivery) = self.delivery.get(stream) else {
             return Ok(Delivery::Eos);
         };
         let mut state = self.state.lock();
         loop {
-            if state.flushing.get(stream) == Some(&true) {
-                return Err(Flushing);
+            let interrupted = state.interrupted.get_mut(stream);
+            if interrupted.is_some_and(std::mem::take) {
+                return Err(Interrupted);
             }
             if let Some(delivery) = state.driver.poll_delivery(stream) {
                 return Ok(delivery);
@@ -133,11 +192,11 @@ impl LoopState {
         }
     }
 
-    /// While it is set nobody waits for this stream. Only this clears it: a wait that begins later is broken off as well.
-    pub fn set_flushing(&self, stream: usize, flushing: bool) {
+    /// Breaks off the wait for a stream, or the next one. What for is to be published elsewhere, before this is called.
+    pub fn interrupt(&self, stream: usize) {
         let mut state = self.state.lock();
-        if let Some(flag) = state.flushing.get_mut(stream) {
-            *flag = flushing;
+        if let Some(flag) = state.interrupted.get_mut(stream) {
+            *flag = true;
         }
         drop(state);
         if let Some(delivery) = self.delivery.get(stream) {
@@ -145,7 +204,23 @@ impl LoopState {
         }
     }
 
-    pub fn counters(&self, stream: usize) -> Counters {
-        self.state.lock().driver.counters(stream)
+    pub fn report(&self, stream: usize) -> StreamReport {
+        let state = self.state.lock();
+        let frames_in = |place| state.driver.frames_in(stream, place);
+        StreamReport {
+            counters: state.driver.counters(stream),
+            free: frames_in(Place::Free),
+            queued: frames_in(Place::Queued),
+            outbox: frames_in(Place::Outbox),
+            downstream: frames_in(Place::Downstream),
+        }
+    }
+
+    pub fn request_counters(&self) -> (RequestCounters, ControlCounters) {
+        let state = self.state.lock();
+        (
+            state.driver.request_counters(),
+            state.driver.control_counters(),
+        )
     }
 }

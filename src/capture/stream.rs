@@ -14,6 +14,16 @@ pub enum Place {
     Downstream,
 }
 
+/// What becomes of frames that are completed faster than they are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OutboxPolicy {
+    /// They wait, in order.
+    #[default]
+    Queue,
+    /// Only the newest waits; older ones are free again at once.
+    Latest,
+}
+
 /// A frame on its way to the consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Captured {
@@ -23,6 +33,8 @@ pub struct Captured {
     pub sensor_timestamp: Option<u64>,
     pub bytes_used: Option<u32>,
     pub timing: Timing,
+    /// When it was completed, in nanoseconds of CLOCK_MONOTONIC.
+    pub completed_at: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,6 +56,10 @@ pub struct Counters {
     pub cancelled: u64,
     /// Requests that had to leave this stream out, because it had no free frame.
     pub left_out: u64,
+    /// Frames that were captured and never delivered: a newer one replaced them, a flush or a pause made them stale, or nobody wanted them.
+    pub dropped: u64,
+    /// For how long consumers had every frame, in nanoseconds, up to the end of the last such time.
+    pub starved: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +67,12 @@ pub struct Stream {
     places: Vec<Place>,
     free: VecDeque<FrameId>,
     outbox: VecDeque<Delivery>,
+    policy: OutboxPolicy,
+    /// Nobody wants this stream's frames any more.
+    muted: bool,
+    /// How many frames are in the outbox or downstream.
+    with_consumer: usize,
+    starved_since: Option<u64>,
     /// The outbox holds its last item, or has handed it out.
     ended: bool,
     last_sequence: Option<u32>,
@@ -63,6 +85,10 @@ impl Stream {
             places: vec![Place::Free; frames as usize],
             free: (0..frames).map(FrameId).collect(),
             outbox: VecDeque::with_capacity(frames as usize + 1),
+            policy: OutboxPolicy::default(),
+            muted: false,
+            with_consumer: 0,
+            starved_since: None,
             ended: false,
             last_sequence: None,
             counters: Counters::default(),
@@ -76,6 +102,11 @@ impl Stream {
     /// The frame that goes to the camera next.
     pub fn next_free(&self) -> Option<FrameId> {
         self.free.front().copied()
+    }
+
+    /// How many frames are in a place.
+    pub fn frames_in(&self, place: Place) -> usize {
+        self.places.iter().filter(|other| **other == place).count()
     }
 
     pub fn place(&self, frame: FrameId) -> Option<Place> {
@@ -99,6 +130,7 @@ impl Stream {
         completed: &CompletedFrame,
         sensor_timestamp: Option<u64>,
         timing: Timing,
+        now: u64,
     ) {
         if completed.status == FrameStatus::Cancelled {
             return self.cancel(completed.frame);
@@ -107,6 +139,13 @@ impl Stream {
             return self.release(completed.frame);
         }
         self.count_captured(completed);
+        if self.policy == OutboxPolicy::Latest {
+            self.discard();
+        }
+        if self.muted {
+            self.counters.dropped += 1;
+            return self.release(completed.frame);
+        }
         self.put(completed.frame, Place::Outbox);
         self.outbox.push_back(Delivery::Frame(Captured {
             frame: completed.frame,
@@ -115,6 +154,7 @@ impl Stream {
             sensor_timestamp,
             bytes_used: completed.bytes_used,
             timing,
+            completed_at: now,
         }));
     }
 
@@ -168,9 +208,40 @@ impl Stream {
     pub fn discard(&mut self) {
         for delivery in std::mem::take(&mut self.outbox) {
             match delivery {
-                Delivery::Frame(captured) => self.release(captured.frame),
+                Delivery::Frame(captured) => {
+                    self.counters.dropped += 1;
+                    self.release(captured.frame);
+                }
                 Delivery::Eos => self.outbox.push_back(delivery),
             }
+        }
+    }
+
+    pub fn set_policy(&mut self, policy: OutboxPolicy) {
+        self.policy = policy;
+    }
+
+    /// From now on every frame is free again as soon as it is completed. An end stays.
+    pub fn mute(&mut self) {
+        self.muted = true;
+        self.discard();
+    }
+
+    /// Whether consumers have every frame, so that the camera can have none.
+    fn is_starved(&self) -> bool {
+        self.with_consumer == self.places.len() && !self.ended
+    }
+
+    /// Whether [`Self::note_starvation`] has something to note.
+    pub fn starvation_has_changed(&self) -> bool {
+        self.is_starved() != self.starved_since.is_some()
+    }
+
+    pub fn note_starvation(&mut self, now: u64) {
+        if self.is_starved() {
+            self.starved_since.get_or_insert(now);
+        } else if let Some(since) = self.starved_since.take() {
+            self.counters.starved += now.saturating_sub(since);
         }
     }
 
@@ -181,7 +252,10 @@ impl Stream {
     }
 
     fn put(&mut self, frame: FrameId, place: Place) {
+        let with_consumer = |place| matches!(place, Place::Outbox | Place::Downstream);
         if let Some(current) = self.places.get_mut(frame.0 as usize) {
+            self.with_consumer += usize::from(with_consumer(place));
+            self.with_consumer -= usize::from(with_consumer(*current));
             *current = place;
         }
     }
@@ -206,6 +280,8 @@ impl Stream {
             .filter(|delivery| **delivery == Delivery::Eos)
             .count();
         listed(Place::Free, self.free.iter().copied().collect())
+            && self.with_consumer
+                == self.frames_in(Place::Outbox) + self.frames_in(Place::Downstream)
             && listed(Place::Outbox, waiting.collect())
             && ends == usize::from(self.ended)
             && (ends == 0 || self.outbox.back() == Some(&Delivery::Eos))

@@ -9,7 +9,7 @@ use std::{
 use gstlibcamerars::{
     camera::{
         CameraDevice, CameraError, CameraEvents, Completion, CompletionStatus, FrameId,
-        FrameLayout, FrameSet, Plane, RequestId, RequestQueue, StreamConfig, StreamRole,
+        FrameLayout, FrameSet, Plane, RequestId, RequestQueue, Start, StreamConfig, StreamRole,
     },
     os::memfd,
     sync::{Arc, Mutex, MutexGuard},
@@ -99,12 +99,19 @@ pub type Started = (
     Receiver<(Completion, String)>,
 );
 
+pub fn starting(requests: u32) -> Start {
+    Start {
+        requests,
+        ..Start::default()
+    }
+}
+
 pub fn started(count: usize) -> Started {
     let mut device = device();
     let agreed = configure(&mut *device);
     device.import_frames(0, &frames(&agreed, count)).unwrap();
     let (events, receiver) = events();
-    let queue = device.start(count as u32, None, events).unwrap();
+    let queue = device.start(&starting(count as u32), events).unwrap();
     (device, queue, receiver)
 }
 
@@ -124,13 +131,13 @@ fn two_streams_of_a_request_complete_together() {
         device.import_frames(stream, &frames(agreed, 2)).unwrap();
     }
     let (events, completions) = events();
-    let mut queue = device.start(3, None, events).unwrap();
+    let mut queue = device.start(&starting(3), events).unwrap();
     let mut both = one(FrameId(0));
     both[1] = Some(FrameId(1));
     let mut second_only = FrameSet::default();
     second_only[1] = Some(FrameId(0));
     for (request, set) in [(0, both), (1, second_only), (2, one(FrameId(1)))] {
-        queue.queue(RequestId(request), &set, false).unwrap();
+        queue.queue(RequestId(request), &set, false, None).unwrap();
         let (completion, _) = completions.recv_timeout(SOON).unwrap();
         assert_eq!(
             completion.frames.map(|completed| Some(completed?.frame)),
@@ -150,7 +157,7 @@ fn one_frame_goes_round_a_thousand_times() {
     let (request, frame) = (RequestId(0), FrameId(0));
     let mut last = None;
     for round in 0..1000 {
-        queue.queue(request, &one(frame), round > 0).unwrap();
+        queue.queue(request, &one(frame), round > 0, None).unwrap();
         let (completion, thread) = completions.recv_timeout(SOON).unwrap();
         assert_eq!(
             (completion.request, frame_of(&completion)),
@@ -173,7 +180,9 @@ fn a_rested_request_takes_another_frame() {
         for (request, carried) in (0..).zip(&mut carried) {
             let frame = FrameId((round / 2 + request) % 2);
             let same = *carried == Some(frame);
-            queue.queue(RequestId(request), &one(frame), same).unwrap();
+            queue
+                .queue(RequestId(request), &one(frame), same, None)
+                .unwrap();
             *carried = Some(frame);
             let (completion, _) = completions.recv_timeout(SOON).unwrap();
             assert_eq!(
@@ -192,8 +201,10 @@ fn pixels_are_in_the_frames_that_were_given() {
     let frames = frames(&agreed, 1);
     device.import_frames(0, &frames).unwrap();
     let (events, completions) = events();
-    let mut queue = device.start(1, None, events).unwrap();
-    queue.queue(RequestId(0), &one(FrameId(0)), false).unwrap();
+    let mut queue = device.start(&starting(1), events).unwrap();
+    queue
+        .queue(RequestId(0), &one(FrameId(0)), false, None)
+        .unwrap();
     completions.recv_timeout(SOON).unwrap();
     let mut pixels = Vec::new();
     let mut file = std::fs::File::open(format!(
@@ -219,13 +230,15 @@ fn stopping_gives_every_request_back_first() {
     let (mut device, mut queue, completions) = started(4);
     for index in 0..4 {
         queue
-            .queue(RequestId(index), &one(FrameId(index)), false)
+            .queue(RequestId(index), &one(FrameId(index)), false, None)
             .unwrap();
     }
     device.stop();
     assert_eq!(completions.try_iter().count(), 4);
     assert!(
-        queue.queue(RequestId(0), &one(FrameId(0)), true).is_err(),
+        queue
+            .queue(RequestId(0), &one(FrameId(0)), true, None)
+            .is_err(),
         "a camera that was stopped takes nothing"
     );
     device.stop();
@@ -239,8 +252,10 @@ fn a_camera_starts_again_after_it_was_stopped() {
     device.import_frames(0, &frames(&agreed, 1)).unwrap();
     for _ in 0..50 {
         let (events, completions) = events();
-        let mut queue = device.start(1, None, events).unwrap();
-        queue.queue(RequestId(0), &one(FrameId(0)), false).unwrap();
+        let mut queue = device.start(&starting(1), events).unwrap();
+        queue
+            .queue(RequestId(0), &one(FrameId(0)), false, None)
+            .unwrap();
         completions.recv_timeout(SOON).unwrap();
         device.stop();
     }
@@ -251,14 +266,16 @@ fn what_is_left_of_an_earlier_start_does_not_stop_a_later_one() {
     let _alone = alone("late drops");
     let (mut device, mut earlier, completions) = started(1);
     earlier
-        .queue(RequestId(0), &one(FrameId(0)), false)
+        .queue(RequestId(0), &one(FrameId(0)), false, None)
         .unwrap();
     completions.recv_timeout(SOON).unwrap();
     device.stop();
     let (events, completions) = events();
-    let mut later = device.start(1, None, events).unwrap();
+    let mut later = device.start(&starting(1), events).unwrap();
     drop(earlier);
-    later.queue(RequestId(0), &one(FrameId(0)), false).unwrap();
+    later
+        .queue(RequestId(0), &one(FrameId(0)), false, None)
+        .unwrap();
     let (completion, _) = completions.recv_timeout(SOON).unwrap();
     assert_eq!(completion.status, CompletionStatus::Complete);
 }
@@ -271,7 +288,7 @@ fn everything_may_be_dropped_in_any_order_while_requests_are_queued() {
             let (device, mut queue, completions) = started(4);
             for index in 0..4 {
                 queue
-                    .queue(RequestId(index), &one(FrameId(index)), false)
+                    .queue(RequestId(index), &one(FrameId(index)), false, None)
                     .unwrap();
             }
             match order {
@@ -293,7 +310,9 @@ fn nothing_is_left_when_all_is_dropped() {
     let before = files_and_threads();
     for _ in 0..100 {
         let (_device, mut queue, completions) = started(4);
-        queue.queue(RequestId(0), &one(FrameId(0)), false).unwrap();
+        queue
+            .queue(RequestId(0), &one(FrameId(0)), false, None)
+            .unwrap();
         completions.recv_timeout(SOON).unwrap();
     }
     // A thread that was joined may still be listed for a moment.
@@ -337,7 +356,7 @@ fn each_failure_has_its_error() {
     let (events, _completions) = events();
     let refused = |result: Result<_, CameraError>| matches!(result, Err(CameraError::Call { .. }));
     assert!(
-        refused(device.start(1, None, events.clone()).map(drop)),
+        refused(device.start(&starting(1), events.clone()).map(drop)),
         "not configured"
     );
     assert!(
@@ -348,7 +367,7 @@ fn each_failure_has_its_error() {
 
     let agreed = configure(&mut *device);
     assert!(
-        refused(device.start(1, None, events.clone()).map(drop)),
+        refused(device.start(&starting(1), events.clone()).map(drop)),
         "no frames"
     );
     let without_planes = [FrameLayout { planes: Vec::new() }];
@@ -358,14 +377,17 @@ fn each_failure_has_its_error() {
     ));
 
     device.import_frames(0, &frames(&agreed, 1)).unwrap();
-    let mut queue = device.start(1, None, events.clone()).unwrap();
-    assert!(refused(device.start(1, None, events).map(drop)), "running");
+    let mut queue = device.start(&starting(1), events.clone()).unwrap();
     assert!(
-        refused(queue.queue(RequestId(0), &one(FrameId(9)), false)),
+        refused(device.start(&starting(1), events).map(drop)),
+        "running"
+    );
+    assert!(
+        refused(queue.queue(RequestId(0), &one(FrameId(9)), false, None)),
         "no such frame"
     );
     assert!(
-        refused(queue.queue(RequestId(9), &one(FrameId(0)), false)),
+        refused(queue.queue(RequestId(9), &one(FrameId(0)), false, None)),
         "no such request"
     );
 }

@@ -2,11 +2,12 @@
 
 use super::{
     configuration::Configuration,
-    controls::{self, StartControls},
+    control_value::ControlList,
+    controls,
     manager::CameraManager,
     signals::{Receiver, Run},
 };
-use crate::camera::{CameraError, StreamRole};
+use crate::camera::{CameraError, ControlId, ControlValue, Scalar, Start, StreamRole};
 use crate::sync::{Arc, Mutex};
 use libcamera_sys as sys;
 use std::{ffi::CStr, io, ptr::NonNull};
@@ -134,18 +135,23 @@ impl Acquired {
     }
 
     /// Starts the camera, whose callbacks go to `run` until [`Self::stop`].
-    pub fn start(&self, frame_duration: Option<u64>, run: Run) -> Result<RunId, CameraError> {
+    pub fn start(&self, start: &Start, run: Run) -> Result<RunId, CameraError> {
         let mut runs = self.runs.lock();
         if runs.running {
             self.check("start a camera that runs", -libc::EBUSY)?;
         }
+        let mut controls = start.controls.clone();
+        if let Some(duration) = start
+            .frame_duration
+            .and_then(|duration| i64::try_from(duration).ok())
+        {
+            let limits = ControlValue::List(vec![Scalar::I64(duration); 2]);
+            controls.set(ControlId(sys::FRAME_DURATION_LIMITS), limits);
+        }
         // SAFETY: the control map lives as long as the camera.
-        let controls = frame_duration.and_then(|duration| unsafe {
-            StartControls::frame_duration(sys::libcamera_camera_controls(self.raw()), duration)
-        });
-        let list = controls
-            .as_ref()
-            .map_or(std::ptr::null(), StartControls::raw);
+        let controls =
+            unsafe { ControlList::new(sys::libcamera_camera_controls(self.raw()), &controls) };
+        let list = controls.as_ref().map_or(std::ptr::null(), ControlList::raw);
         self.receiver.plug(Some(run));
         // SAFETY: the list is null or lives for the call; the lock serialises the call.
         let result = unsafe { sys::libcamera_camera_start(self.raw(), list) };

@@ -1,4 +1,4 @@
-//! The controls, properties and metadata that the source itself reads or sets. Types and shapes are checked before bytes are read.
+//! The controls, properties and metadata that the source itself reads. Types and shapes are checked before bytes are read.
 
 use libcamera_sys as sys;
 use std::{ffi::c_uint, ptr::NonNull, slice};
@@ -76,52 +76,5 @@ pub unsafe fn limits(
         let min = first_i64(sys::libcamera_control_info_min(info))?;
         let max = first_i64(sys::libcamera_control_info_max(info))?;
         (min > 0 && max >= min).then_some((min.unsigned_abs(), max.unsigned_abs()))
-    }
-}
-
-/// Controls for the camera's start.
-pub struct StartControls(NonNull<sys::libcamera_control_list_t>);
-
-impl StartControls {
-    /// One fixed frame duration, in microseconds. `None` where the camera lacks the control.
-    ///
-    /// # Safety
-    /// `map` is the live control map of the camera that is to be started.
-    pub unsafe fn frame_duration(
-        map: *const sys::libcamera_control_info_map_t,
-        duration: u64,
-    ) -> Option<Self> {
-        let limits = [i64::try_from(duration).ok()?; 2];
-        // SAFETY: as promised; the value is an array of two 64-bit integers, as the control's definition asks, and lives for the call.
-        unsafe {
-            if sys::libcamera_control_info_map_count(map, sys::FRAME_DURATION_LIMITS) == 0 {
-                return None;
-            }
-            let list = Self(NonNull::new(
-                sys::libcamera_control_list_create_with_info_map(map),
-            )?);
-            let value = sys::libcamera_control_value_create();
-            sys::libcamera_control_value_set(
-                value,
-                control_type::LIBCAMERA_CONTROL_TYPE_INT64,
-                limits.as_ptr().cast(),
-                true,
-                limits.len(),
-            );
-            sys::libcamera_control_list_set(list.0.as_ptr(), sys::FRAME_DURATION_LIMITS, value);
-            sys::libcamera_control_value_destroy(value);
-            Some(list)
-        }
-    }
-
-    pub fn raw(&self) -> *const sys::libcamera_control_list_t {
-        self.0.as_ptr()
-    }
-}
-
-impl Drop for StartControls {
-    fn drop(&mut self) {
-        // SAFETY: the list is ours.
-        unsafe { sys::libcamera_control_list_destroy(self.0.as_ptr()) };
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::camera::{
     CameraDevice, CameraError, CameraEvents, CameraInfo, CameraSystem, FrameLayout, PixelFormat,
-    RequestQueue, StreamConfig, StreamOffer, StreamRole,
+    RequestQueue, Start, StreamConfig, StreamOffer, StreamRole,
 };
 use crate::sync::Arc;
 use std::io;
@@ -184,8 +184,7 @@ impl CameraDevice for Device {
 
     fn start(
         &mut self,
-        requests: u32,
-        frame_duration: Option<u64>,
+        start: &Start,
         events: Arc<dyn CameraEvents>,
     ) -> Result<Box<dyn RequestQueue>, CameraError> {
         let with_frames = |configured: &Configured| {
@@ -198,7 +197,7 @@ impl CameraDevice for Device {
         let Some(streams) = streams.filter(|streams| !streams.is_empty()) else {
             return Err(self.failed("starting without frames", libc::EACCES));
         };
-        let mut requests = Requests::new(&self.camera, streams, requests)?;
+        let mut requests = Requests::new(&self.camera, streams, start.requests)?;
         let run = Run {
             events,
             streams: self
@@ -208,7 +207,7 @@ impl CameraDevice for Device {
                 .collect(),
             in_flight: requests.in_flight(),
         };
-        let run = self.camera.start(frame_duration, run)?;
+        let run = self.camera.start(start, run)?;
         requests.belong_to(run);
         Ok(Box::new(requests))
     }

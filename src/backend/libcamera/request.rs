@@ -2,9 +2,10 @@
 
 use super::{
     camera::{Acquired, RunId},
+    control_value,
     frame_buffer::FrameBuffers,
 };
-use crate::camera::{CameraError, FrameSet, MAX_STREAMS, RequestId, RequestQueue};
+use crate::camera::{CameraError, Controls, FrameSet, MAX_STREAMS, RequestId, RequestQueue};
 use crate::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -86,6 +87,7 @@ impl RequestQueue for Requests {
         request: RequestId,
         frames: &FrameSet,
         same_frames: bool,
+        controls: Option<&Controls>,
     ) -> Result<(), CameraError> {
         use sys::libcamera_request_reuse_flag as reuse;
         let unknown = || {
@@ -137,6 +139,9 @@ impl RequestQueue for Requests {
                     }
                 }
                 request.used = true;
+                for (id, value) in controls.into_iter().flat_map(Controls::iter) {
+                    control_value::write(sys::libcamera_request_controls(raw), id, value);
+                }
                 let result = sys::libcamera_camera_queue_request(self.camera.raw(), raw);
                 self.camera.check("queue a request", result)
             }

@@ -6,8 +6,8 @@ use super::{
     sensor::{Sensor, Shared, Stream},
 };
 use crate::camera::{
-    CameraDevice, CameraError, CameraEvents, FrameLayout, FrameSet, PixelFormat, RequestId,
-    RequestQueue, Size, StreamConfig, StreamFormat, StreamOffer, StreamRole,
+    CameraDevice, CameraError, CameraEvents, Controls, FrameLayout, FrameSet, PixelFormat,
+    RequestId, RequestQueue, Size, Start, StreamConfig, StreamFormat, StreamOffer, StreamRole,
 };
 use crate::sync::Arc;
 use std::io;
@@ -168,8 +168,7 @@ impl CameraDevice for Device {
 
     fn start(
         &mut self,
-        requests: u32,
-        _frame_duration: Option<u64>,
+        start: &Start,
         events: Arc<dyn CameraEvents>,
     ) -> Result<Box<dyn RequestQueue>, CameraError> {
         if self.sensor.is_some() {
@@ -213,9 +212,10 @@ impl CameraDevice for Device {
         let queue = Queue {
             camera: self.camera.clone(),
             shared: sensor.shared.clone(),
-            requests,
+            requests: start.requests,
             frames,
         };
+        self.camera.script.tell(&start.controls);
         self.sensor = Some(sensor);
         Ok(Box::new(queue))
     }
@@ -246,6 +246,7 @@ impl RequestQueue for Queue {
         request: RequestId,
         frames: &FrameSet,
         _same_frames: bool,
+        controls: Option<&Controls>,
     ) -> Result<(), CameraError> {
         let failed = |call, errno| {
             let reason = io::Error::from_raw_os_error(errno);
@@ -271,6 +272,9 @@ impl RequestQueue for Queue {
             });
         }
         if self.shared.queue(request, *frames) {
+            if let Some(controls) = controls {
+                self.camera.script.tell(controls);
+            }
             Ok(())
         } else {
             failed("queue a request", libc::EACCES)

@@ -1,5 +1,6 @@
 //! What a simulated camera is told to do wrong.
 
+use crate::camera::{ControlId, ControlValue, Controls};
 use crate::sync::Mutex;
 use std::collections::VecDeque;
 
@@ -27,6 +28,7 @@ struct State {
     gone: bool,
     refuse_queue: bool,
     refuse_start: bool,
+    told: Vec<(ControlId, ControlValue)>,
 }
 
 /// Shared by a test and its camera.
@@ -55,6 +57,16 @@ impl Script {
 
     pub fn refuse_next_start(&self) {
         self.0.lock().refuse_start = true;
+    }
+
+    /// Every control that the camera was given, in order.
+    pub fn told(&self) -> Vec<(ControlId, ControlValue)> {
+        self.0.lock().told.clone()
+    }
+
+    pub(super) fn tell(&self, controls: &Controls) {
+        let controls = controls.iter().map(|(id, value)| (id, value.clone()));
+        self.0.lock().told.extend(controls);
     }
 
     pub(super) fn next_fault(&self) -> Option<Fault> {

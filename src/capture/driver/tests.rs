@@ -54,6 +54,7 @@ fn queued(driver: &mut Driver) -> (RequestId, FrameSet, bool) {
             request,
             frames,
             same_frames,
+            ..
         }) => (request, frames, same_frames),
         other => panic!("{other:?}"),
     }
@@ -81,7 +82,7 @@ fn one_frame_goes_round_in_the_same_request() {
     let (request, frames, same_frames) = queued(&mut driver);
     assert!(!same_frames);
     for sequence in 0..1000 {
-        driver.handle_completed(&completion(request, frames, sequence), TIMING);
+        driver.handle_completed(&completion(request, frames, sequence), TIMING, 0);
         assert!(!driver.has_work(), "the frame is in the outbox");
         assert_eq!(delivered(&mut driver, 0).sequence, sequence);
         assert!(!driver.has_work(), "the frame is downstream");
@@ -97,7 +98,7 @@ fn a_frames_own_request_is_taken_before_one_that_has_rested_longer() {
     let mut driver = one_stream(2);
     let (first, second) = (queued(&mut driver), queued(&mut driver));
     for (sequence, queued) in [first, second].into_iter().enumerate() {
-        driver.handle_completed(&completion(queued.0, queued.1, sequence as u32), TIMING);
+        driver.handle_completed(&completion(queued.0, queued.1, sequence as u32), TIMING, 0);
         delivered(&mut driver, 0);
     }
     driver.handle_returned(0, FrameId(1));
@@ -108,14 +109,14 @@ fn a_frames_own_request_is_taken_before_one_that_has_rested_longer() {
 fn a_request_takes_other_frames_only_after_a_later_one_has_completed() {
     let mut driver = Driver::new(&[2, 2], FREE);
     let (first, frames, _) = queued(&mut driver);
-    driver.handle_completed(&completion(first, frames, 0), TIMING);
+    driver.handle_completed(&completion(first, frames, 0), TIMING, 0);
     // The first stream's frame is back, the second's is kept: frame 0 now goes with frame 1, in another request than its last.
     delivered(&mut driver, 0);
     driver.handle_returned(0, FrameId(0));
     let (second, frames, same_frames) = queued(&mut driver);
     assert_eq!((frames, same_frames), (set(&[Some(1), Some(1)]), false));
     assert_ne!(second, first);
-    driver.handle_completed(&completion(second, frames, 1), TIMING);
+    driver.handle_completed(&completion(second, frames, 1), TIMING, 0);
     let (third, frames, same_frames) = queued(&mut driver);
     assert_eq!((frames, same_frames), (set(&[Some(0), None]), false));
     assert_eq!(third, first, "it has rested: a later one has completed");
@@ -127,7 +128,7 @@ fn streams_go_together_as_long_as_the_camera_has_enough() {
     assert_eq!(driver.min_queued(), 2);
     let requests: Vec<_> = (0..4).map(|_| queued(&mut driver)).collect();
     for (sequence, (request, frames, _)) in requests.iter().take(2).enumerate() {
-        driver.handle_completed(&completion(*request, *frames, sequence as u32), TIMING);
+        driver.handle_completed(&completion(*request, *frames, sequence as u32), TIMING, 0);
         delivered(&mut driver, 0);
         driver.handle_returned(0, FrameId(sequence as u32));
     }
@@ -147,7 +148,7 @@ fn a_starved_stream_is_left_out_before_the_camera_runs_dry() {
     // Nobody takes the second stream's frames; the first one's come back at once.
     for sequence in 0..100 {
         let (request, frames, _) = with_camera.remove(0);
-        driver.handle_completed(&completion(request, frames, sequence), TIMING);
+        driver.handle_completed(&completion(request, frames, sequence), TIMING, 0);
         let captured = delivered(&mut driver, 0);
         driver.handle_returned(0, captured.frame);
         while driver.has_work() {
@@ -170,7 +171,7 @@ fn all_streams_or_none_when_that_is_asked_for() {
         },
     );
     let (request, frames, _) = queued(&mut driver);
-    driver.handle_completed(&completion(request, frames, 0), TIMING);
+    driver.handle_completed(&completion(request, frames, 0), TIMING, 0);
     delivered(&mut driver, 0);
     driver.handle_returned(0, FrameId(0));
     assert!(!driver.has_work());
@@ -183,7 +184,7 @@ fn all_streams_or_none_when_that_is_asked_for() {
 fn cancelled_frames_come_back_and_nobody_sees_them() {
     let mut driver = one_stream(2);
     let (request, frames, _) = queued(&mut driver);
-    driver.handle_completed(&cancelled(request, frames), TIMING);
+    driver.handle_completed(&cancelled(request, frames), TIMING, 0);
     assert!(!driver.has_delivery(0));
     assert_eq!(driver.counters(0).cancelled, 1);
     assert_eq!(queued(&mut driver).1, set(&[Some(1)]));
@@ -196,7 +197,7 @@ fn a_frame_that_a_completion_does_not_name_comes_back() {
     let (request, frames, _) = queued(&mut driver);
     let mut partial = completion(request, frames, 0);
     partial.frames[1] = None;
-    driver.handle_completed(&partial, TIMING);
+    driver.handle_completed(&partial, TIMING, 0);
     assert!(driver.has_delivery(0) && !driver.has_delivery(1));
     assert_eq!(driver.counters(1).cancelled, 1);
     assert!(driver.is_consistent());
@@ -206,10 +207,10 @@ fn a_frame_that_a_completion_does_not_name_comes_back() {
 fn a_completion_that_the_camera_made_up_changes_nothing() {
     let mut driver = one_stream(1);
     let (request, frames, _) = queued(&mut driver);
-    driver.handle_completed(&completion(RequestId(7), frames, 0), TIMING);
+    driver.handle_completed(&completion(RequestId(7), frames, 0), TIMING, 0);
     assert!(!driver.has_delivery(0));
-    driver.handle_completed(&completion(request, frames, 0), TIMING);
-    driver.handle_completed(&completion(request, frames, 0), TIMING);
+    driver.handle_completed(&completion(request, frames, 0), TIMING, 0);
+    driver.handle_completed(&completion(request, frames, 0), TIMING, 0);
     delivered(&mut driver, 0);
     assert!(
         !driver.has_delivery(0),
@@ -228,7 +229,7 @@ fn a_completion_that_the_camera_made_up_changes_nothing() {
 fn a_completion_with_another_frame_than_was_queued_is_a_cancelled_one() {
     let mut driver = one_stream(2);
     let (request, _, _) = queued(&mut driver);
-    driver.handle_completed(&completion(request, set(&[Some(1)]), 0), TIMING);
+    driver.handle_completed(&completion(request, set(&[Some(1)]), 0), TIMING, 0);
     assert!(!driver.has_delivery(0));
     assert!(driver.is_consistent());
 }
@@ -238,7 +239,7 @@ fn gaps_in_the_sequence_are_counted_and_a_camera_that_does_not_count_has_none() 
     let mut driver = one_stream(1);
     for sequence in [5, 6, 9, 9, 0] {
         let (request, frames, _) = queued(&mut driver);
-        driver.handle_completed(&completion(request, frames, sequence), TIMING);
+        driver.handle_completed(&completion(request, frames, sequence), TIMING, 0);
         delivered(&mut driver, 0);
         driver.handle_returned(0, FrameId(0));
     }
@@ -270,10 +271,10 @@ fn the_end_comes_behind_the_frames_once_and_stays() {
     let mut driver = one_stream(2);
     let (request, frames, _) = queued(&mut driver);
     let late = queued(&mut driver);
-    driver.handle_completed(&completion(request, frames, 0), TIMING);
+    driver.handle_completed(&completion(request, frames, 0), TIMING, 0);
     driver.handle_eos();
     driver.handle_eos();
-    driver.handle_completed(&completion(late.0, late.1, 1), TIMING);
+    driver.handle_completed(&completion(late.0, late.1, 1), TIMING, 0);
     delivered(&mut driver, 0);
     assert_eq!(driver.poll_delivery(0), Some(Delivery::Eos));
     assert_eq!(driver.poll_delivery(0), Some(Delivery::Eos));
@@ -312,7 +313,7 @@ fn a_camera_that_fills_nothing_has_failed() {
         match driver.poll_action() {
             Some(Action::Queue {
                 request, frames, ..
-            }) => driver.handle_completed(&cancelled(request, frames), TIMING),
+            }) => driver.handle_completed(&cancelled(request, frames), TIMING, 0),
             Some(Action::Report(error)) => {
                 assert!(matches!(*error, CameraError::AllCancelled));
                 return;
@@ -327,7 +328,7 @@ fn a_camera_that_fills_nothing_has_failed() {
 fn what_waits_can_be_discarded_but_not_the_end() {
     let mut driver = one_stream(2);
     let (request, frames, _) = queued(&mut driver);
-    driver.handle_completed(&completion(request, frames, 0), TIMING);
+    driver.handle_completed(&completion(request, frames, 0), TIMING, 0);
     driver.handle_discard();
     assert!(!driver.has_delivery(0));
     assert_eq!(queued(&mut driver).1, set(&[Some(1)]));
@@ -351,10 +352,79 @@ fn a_camera_that_keeps_its_requests_is_warned_of_once_a_stall() {
     assert!(warned(&mut driver));
     glance(&mut driver, 5 * GLANCES);
     assert!(!warned(&mut driver), "once");
-    driver.handle_completed(&completion(request, frames, 0), TIMING);
+    driver.handle_completed(&completion(request, frames, 0), TIMING, 0);
     delivered(&mut driver, 0);
     driver.handle_returned(0, FrameId(0));
     queued(&mut driver);
     glance(&mut driver, GLANCES + 1);
     assert!(warned(&mut driver), "another stall");
+}
+
+#[test]
+fn an_outbox_of_the_latest_holds_one_frame_and_the_older_go_back_to_the_camera() {
+    let mut driver = one_stream(3);
+    driver.handle_outbox_policy(0, OutboxPolicy::Latest);
+    for sequence in 0..10 {
+        let (request, frames, _) = queued(&mut driver);
+        driver.handle_completed(&completion(request, frames, sequence), TIMING, 0);
+        assert_eq!(driver.frames_in(0, Place::Outbox), 1);
+        assert!(driver.is_consistent());
+    }
+    assert_eq!(delivered(&mut driver, 0).sequence, 9);
+    assert!(!driver.has_delivery(0));
+    assert_eq!(driver.counters(0).dropped, 9);
+}
+
+#[test]
+fn frames_of_a_stream_that_nobody_wants_go_straight_home() {
+    let mut driver = Driver::new(&[1, 1], FREE);
+    let (request, frames, _) = queued(&mut driver);
+    driver.handle_completed(&completion(request, frames, 0), TIMING, 0);
+    driver.handle_muted(1);
+    assert!(driver.has_delivery(0) && !driver.has_delivery(1));
+    delivered(&mut driver, 0);
+    driver.handle_returned(0, FrameId(0));
+    let (request, frames, _) = queued(&mut driver);
+    assert_eq!(frames, set(&[Some(0), Some(0)]));
+    driver.handle_completed(&completion(request, frames, 1), TIMING, 0);
+    assert!(driver.has_delivery(0) && !driver.has_delivery(1));
+    driver.handle_eos();
+    assert_eq!(driver.poll_delivery(1), Some(Delivery::Eos));
+}
+
+#[test]
+fn the_time_without_a_frame_for_the_camera_is_counted() {
+    let mut driver = one_stream(1);
+    let (request, frames, _) = queued(&mut driver);
+    assert!(!driver.starvation_has_changed());
+    driver.handle_completed(&completion(request, frames, 0), TIMING, 100);
+    assert!(driver.starvation_has_changed());
+    driver.note_starvation(100);
+    delivered(&mut driver, 0);
+    assert!(!driver.starvation_has_changed());
+    driver.handle_returned(0, FrameId(0));
+    assert!(driver.starvation_has_changed());
+    driver.note_starvation(350);
+    assert_eq!(driver.counters(0).starved, 250);
+}
+
+#[test]
+fn requests_are_counted_by_what_became_of_them() {
+    let mut driver = one_stream(2);
+    let (first, frames, _) = queued(&mut driver);
+    driver.handle_completed(&completion(first, frames, 0), TIMING, 0);
+    driver.handle_completed(&completion(first, frames, 0), TIMING, 0);
+    let (second, frames, _) = queued(&mut driver);
+    driver.handle_completed(&cancelled(second, frames), TIMING, 0);
+    let (third, _, _) = queued(&mut driver);
+    driver.handle_queue_failed(third, CameraError::NoCamera);
+    let counted = driver.request_counters();
+    let expected = RequestCounters {
+        queued: 3,
+        completed: 1,
+        cancelled: 1,
+        failed: 1,
+        unknown: 1,
+    };
+    assert_eq!(counted, expected);
 }

@@ -1,0 +1,239 @@
+//! Values of controls between libcamera's memory and ours.
+
+use crate::camera::{ControlId, ControlValue, Controls, Rectangle, Scalar, Size};
+use libcamera_sys as sys;
+use std::{ffi::c_uint, ptr::NonNull, slice};
+use sys::libcamera_control_type as kind;
+
+/// How libcamera defines a control.
+struct Definition {
+    kind: kind::Type,
+    is_list: bool,
+    /// Elements of a list; `usize::MAX` or 0 where any number will do.
+    length: usize,
+}
+
+impl Definition {
+    fn of(id: ControlId) -> Option<Self> {
+        // SAFETY: the table of controls is a constant of libcamera's; the getters change nothing.
+        unsafe {
+            let raw = NonNull::new(sys::libcamera_control_from_id(id.0 as c_uint).cast_mut())?;
+            Some(Self {
+                kind: sys::libcamera_control_id_type(raw.as_ptr()),
+                is_list: sys::libcamera_control_id_is_array(raw.as_ptr()),
+                length: sys::libcamera_control_id_size(raw.as_ptr()),
+            })
+        }
+    }
+}
+
+/// Bytes of each kind's element.
+fn element_size(kind: kind::Type) -> Option<usize> {
+    Some(match kind {
+        kind::LIBCAMERA_CONTROL_TYPE_BOOL
+        | kind::LIBCAMERA_CONTROL_TYPE_BYTE
+        | kind::LIBCAMERA_CONTROL_TYPE_STRING => 1,
+        kind::LIBCAMERA_CONTROL_TYPE_UINT16 => 2,
+        kind::LIBCAMERA_CONTROL_TYPE_UINT32
+        | kind::LIBCAMERA_CONTROL_TYPE_INT32
+        | kind::LIBCAMERA_CONTROL_TYPE_FLOAT => 4,
+        kind::LIBCAMERA_CONTROL_TYPE_INT64
+        | kind::LIBCAMERA_CONTROL_TYPE_SIZE
+        | kind::LIBCAMERA_CONTROL_TYPE_POINT => 8,
+        kind::LIBCAMERA_CONTROL_TYPE_RECTANGLE => 16,
+        _ => return None,
+    })
+}
+
+/// An element's bytes as libcamera has them, if it is of that kind.
+fn encode(scalar: Scalar, kind: kind::Type, bytes: &mut Vec<u8>) -> Option<()> {
+    match (kind, scalar) {
+        (kind::LIBCAMERA_CONTROL_TYPE_BOOL, Scalar::Bool(value)) => bytes.push(value.into()),
+        (kind::LIBCAMERA_CONTROL_TYPE_BYTE, Scalar::U8(value)) => bytes.push(value),
+        (kind::LIBCAMERA_CONTROL_TYPE_UINT16, Scalar::U16(value)) => {
+            bytes.extend(value.to_ne_bytes());
+        }
+        (kind::LIBCAMERA_CONTROL_TYPE_UINT32, Scalar::U32(value)) => {
+            bytes.extend(value.to_ne_bytes());
+        }
+        (kind::LIBCAMERA_CONTROL_TYPE_INT32, Scalar::I32(value)) => {
+            bytes.extend(value.to_ne_bytes());
+        }
+        (kind::LIBCAMERA_CONTROL_TYPE_INT64, Scalar::I64(value)) => {
+            bytes.extend(value.to_ne_bytes());
+        }
+        (kind::LIBCAMERA_CONTROL_TYPE_FLOAT, Scalar::F32(value)) => {
+            bytes.extend(value.to_ne_bytes());
+        }
+        (kind::LIBCAMERA_CONTROL_TYPE_RECTANGLE, Scalar::Rectangle(value)) => {
+            bytes.extend(value.x.to_ne_bytes());
+            bytes.extend(value.y.to_ne_bytes());
+            bytes.extend(value.width.to_ne_bytes());
+            bytes.extend(value.height.to_ne_bytes());
+        }
+        (kind::LIBCAMERA_CONTROL_TYPE_SIZE, Scalar::Size(value)) => {
+            bytes.extend(value.width.to_ne_bytes());
+            bytes.extend(value.height.to_ne_bytes());
+        }
+        (kind::LIBCAMERA_CONTROL_TYPE_POINT, Scalar::Point { x, y }) => {
+            bytes.extend(x.to_ne_bytes());
+            bytes.extend(y.to_ne_bytes());
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn decode(kind: kind::Type, bytes: &[u8]) -> Option<Scalar> {
+    let word = |at: usize| Some(<[u8; 4]>::try_from(bytes.get(at..at + 4)?).ok()?);
+    Some(match kind {
+        kind::LIBCAMERA_CONTROL_TYPE_BOOL => Scalar::Bool(*bytes.first()? != 0),
+        kind::LIBCAMERA_CONTROL_TYPE_BYTE => Scalar::U8(*bytes.first()?),
+        kind::LIBCAMERA_CONTROL_TYPE_UINT16 => {
+            Scalar::U16(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?))
+        }
+        kind::LIBCAMERA_CONTROL_TYPE_UINT32 => Scalar::U32(u32::from_ne_bytes(word(0)?)),
+        kind::LIBCAMERA_CONTROL_TYPE_INT32 => Scalar::I32(i32::from_ne_bytes(word(0)?)),
+        kind::LIBCAMERA_CONTROL_TYPE_INT64 => {
+            Scalar::I64(i64::from_ne_bytes(bytes.get(..8)?.try_into().ok()?))
+        }
+        kind::LIBCAMERA_CONTROL_TYPE_FLOAT => Scalar::F32(f32::from_ne_bytes(word(0)?)),
+        kind::LIBCAMERA_CONTROL_TYPE_RECTANGLE => Scalar::Rectangle(Rectangle {
+            x: i32::from_ne_bytes(word(0)?),
+            y: i32::from_ne_bytes(word(4)?),
+            width: u32::from_ne_bytes(word(8)?),
+            height: u32::from_ne_bytes(word(12)?),
+        }),
+        kind::LIBCAMERA_CONTROL_TYPE_SIZE => Scalar::Size(Size::new(
+            u32::from_ne_bytes(word(0)?),
+            u32::from_ne_bytes(word(4)?),
+        )),
+        kind::LIBCAMERA_CONTROL_TYPE_POINT => Scalar::Point {
+            x: i32::from_ne_bytes(word(0)?),
+            y: i32::from_ne_bytes(word(4)?),
+        },
+        _ => return None,
+    })
+}
+
+/// A value as we have it. `None` for one that is empty, or of a kind that we do not know.
+///
+/// # Safety
+/// `value` is a live control value.
+pub unsafe fn read(value: *const sys::libcamera_control_value_t) -> Option<ControlValue> {
+    // SAFETY: as promised; the value's bytes are as many as its type and its number of elements say.
+    let (kind, is_list, bytes) = unsafe {
+        let kind = sys::libcamera_control_value_type(value);
+        let size = element_size(kind)? * sys::libcamera_control_value_num_elements(value);
+        let data = sys::libcamera_control_value_get(value).cast::<u8>();
+        let bytes = if size == 0 {
+            &[]
+        } else {
+            slice::from_raw_parts(data, size)
+        };
+        (kind, sys::libcamera_control_value_is_array(value), bytes)
+    };
+    if kind == kind::LIBCAMERA_CONTROL_TYPE_STRING {
+        return Some(ControlValue::Text(
+            String::from_utf8_lossy(bytes).into_owned(),
+        ));
+    }
+    if !is_list {
+        return decode(kind, bytes).map(ControlValue::One);
+    }
+    let elements = bytes.chunks_exact(element_size(kind)?);
+    let scalars: Option<Vec<Scalar>> = elements.map(|bytes| decode(kind, bytes)).collect();
+    scalars.map(ControlValue::List)
+}
+
+/// Sets a control in a list. False, and nothing is set, when libcamera defines no such control, or the value is of another type or length:
+/// libcamera would abort the process when it reads it.
+///
+/// # Safety
+/// `list` is a live control list that nobody else uses now.
+pub unsafe fn write(
+    list: *mut sys::libcamera_control_list_t,
+    id: ControlId,
+    value: &ControlValue,
+) -> bool {
+    let Some(definition) = Definition::of(id) else {
+        return false;
+    };
+    let mut bytes = Vec::new();
+    let (encoded, count) = match value {
+        ControlValue::Text(text) if definition.kind == kind::LIBCAMERA_CONTROL_TYPE_STRING => {
+            bytes.extend(text.bytes());
+            (Some(()), text.len())
+        }
+        ControlValue::Text(_) => return false,
+        ControlValue::One(scalar) if !definition.is_list => {
+            (encode(*scalar, definition.kind, &mut bytes), 1)
+        }
+        ControlValue::List(scalars) if definition.is_list => {
+            let encoded = scalars
+                .iter()
+                .try_for_each(|scalar| encode(*scalar, definition.kind, &mut bytes));
+            (encoded, scalars.len())
+        }
+        ControlValue::One(_) | ControlValue::List(_) => return false,
+    };
+    let fits = !definition.is_list
+        || matches!(definition.length, 0 | usize::MAX)
+        || definition.length == count;
+    if encoded.is_none() || !fits {
+        return false;
+    }
+    // SAFETY: the list lives; the value is of the type that the control's definition asks for, and lives for the call.
+    unsafe {
+        let raw = sys::libcamera_control_value_create();
+        sys::libcamera_control_value_set(
+            raw,
+            definition.kind,
+            bytes.as_ptr().cast(),
+            definition.is_list,
+            count,
+        );
+        sys::libcamera_control_list_set(list, id.0 as c_uint, raw);
+        sys::libcamera_control_value_destroy(raw);
+    }
+    true
+}
+
+/// A list of controls for a camera, to be handed to its start.
+pub struct ControlList(NonNull<sys::libcamera_control_list_t>);
+
+impl ControlList {
+    /// What the camera lacks, or what does not fit, is left out. `None` where nothing is left.
+    ///
+    /// # Safety
+    /// `map` is the live control map of the camera that is to have them.
+    pub unsafe fn new(
+        map: *const sys::libcamera_control_info_map_t,
+        controls: &Controls,
+    ) -> Option<Self> {
+        // SAFETY: as promised; the list is ours.
+        unsafe {
+            let list = Self(NonNull::new(
+                sys::libcamera_control_list_create_with_info_map(map),
+            )?);
+            let mut set = false;
+            for (id, value) in controls.iter() {
+                if sys::libcamera_control_info_map_count(map, id.0 as c_uint) > 0 {
+                    set |= write(list.0.as_ptr(), id, value);
+                }
+            }
+            set.then_some(list)
+        }
+    }
+
+    pub fn raw(&self) -> *const sys::libcamera_control_list_t {
+        self.0.as_ptr()
+    }
+}
+
+impl Drop for ControlList {
+    fn drop(&mut self) {
+        // SAFETY: the list is ours.
+        unsafe { sys::libcamera_control_list_destroy(self.0.as_ptr()) };
+    }
+}
