@@ -21,7 +21,12 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 const GSTREAMER_FROM: u8 = 4;
 const GSTREAMER: &[&str] = &["gst", "gst_base", "gst_video", "gst_allocators", "glib"];
-const UNSAFE_ROOMS: &[&str] = &["backend/libcamera", "os", "memory"];
+const UNSAFE_ROOMS: &[&str] = &[
+    "backend/libcamera",
+    "os",
+    "memory",
+    "libcamerasrc/base_src.rs",
+];
 
 fn floor_of(room: &str) -> Option<u8> {
     FLOORS

@@ -67,7 +67,8 @@ fn a_request_that_the_camera_has_cannot_be_queued_again() {
     let (mut device, mut queue, completions) = started(2);
     let mut queued = 0;
     for round in 0..500 {
-        let mut attempt = |same_frames| queue.queue(RequestId(0), &one(FrameId(0)), same_frames);
+        let mut attempt =
+            |same_frames| queue.queue(RequestId(0), &one(FrameId(0)), same_frames, None);
         // The second comes while the camera has the request, and is refused, or after its completion, and is fair.
         queued += u32::from(attempt(round > 0).is_ok());
         queued += u32::from(attempt(true).is_ok());
@@ -154,8 +155,12 @@ fn a_panic_in_a_callback_is_a_failure_of_the_camera() {
     let agreed = configure(&mut *device);
     device.import_frames(0, &frames(&agreed, 1)).unwrap();
     let (sender, gone) = channel();
-    let mut queue = device.start(1, None, Arc::new(Panics(sender))).unwrap();
-    queue.queue(RequestId(0), &one(FrameId(0)), false).unwrap();
+    let mut queue = device
+        .start(&conformance::starting(1), Arc::new(Panics(sender)))
+        .unwrap();
+    queue
+        .queue(RequestId(0), &one(FrameId(0)), false, None)
+        .unwrap();
     gone.recv_timeout(SOON).unwrap();
 }
 

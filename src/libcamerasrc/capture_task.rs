@@ -62,14 +62,19 @@ impl Worker {
     }
 
     fn step(&self, state: &LoopState) {
+        let mut idle = true;
         while let Some(action) = state.next_action() {
+            idle = false;
             match action {
                 Action::Queue {
                     request,
                     frames,
                     same_frames,
+                    controls,
                 } => {
-                    let result = self.queue.lock().queue(request, &frames, same_frames);
+                    let mut queue = self.queue.lock();
+                    let result = queue.queue(request, &frames, same_frames, controls.as_deref());
+                    drop(queue);
                     if let Err(error) = result {
                         state.queue_failed(request, error);
                     }
@@ -81,6 +86,7 @@ impl Worker {
                 Action::WarnOfStall => (self.report)(Report::Stalled),
             }
         }
+        state.count_round(idle);
     }
 }
 

@@ -50,7 +50,7 @@ impl CameraEvents for Events {
     fn completed(&self, completion: Completion) {
         let now = self.clock.read();
         let timing = self.map.lock().timing(completion.sensor_timestamp, now);
-        self.state.completed(&completion, timing);
+        self.state.completed(&completion, timing, now.monotonic);
     }
 
     fn failed(&self, error: CameraError) {

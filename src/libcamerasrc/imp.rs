@@ -1,29 +1,33 @@
 //! The element.
 
 use super::{
-    capture_task::Report,
-    error,
+    base_src, error,
     events::PipelineClock,
-    negotiation,
     opened::{self, Opened},
-    session::{STREAM, Session},
+    pad::LibcameraSrcPad,
+    request_pads,
+    session::{NoFrame, Session},
     settings::{PROPERTIES, Settings},
-    stamp::{Latency, stamp},
+    stamp::Latency,
+    stats,
 };
 use std::path::PathBuf;
 
-use crate::camera::CameraError;
-use crate::sync::{Arc, LazyLock, Mutex};
-use crate::video::caps::{Choice, Offer};
+use crate::camera::StreamRole;
+use crate::capture::outlet::Turn;
+use crate::sync::{
+    Arc, LazyLock, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+use crate::video::caps::Offer;
 use crate::video::format::template_caps;
-use crate::video::repack::Repack;
 use gst::subclass::prelude::*;
 use gst_base::{
     prelude::*,
     subclass::{base_src::CreateSuccess, prelude::*},
 };
 
-static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
+pub static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(
         "libcamerasrc-rs",
         gst::DebugColorFlags::empty(),
@@ -31,32 +35,32 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
-/// What the pad's thread and everybody else share.
+/// What the pads' threads and everybody else share.
 #[derive(Debug, Default)]
-struct Streaming {
-    session: Option<Arc<Session>>,
-    /// Set by `unlock`, cleared by `unlock_stop` alone: a session that begins in between is born flushing.
-    flushing: bool,
+pub struct Streaming {
+    pub session: Option<Arc<Session>>,
     /// Nothing follows: an EOS was sent, or the negotiation failed.
-    eos: bool,
-    /// For a peer that needs copies.
-    repack: Option<Arc<Repack>>,
-    /// The sequence number that follows the last buffer's.
-    next_sequence: Option<u32>,
+    pub eos: bool,
+    pub playing: bool,
+    group: Option<gst::GroupId>,
 }
 
-/// Locks, in the order in which a thread takes them: `camera`, then `streaming`; `settings` and `offer` alone. `camera` is held while the camera
-/// is configured, started or stopped, and while the objects of a session are made; nothing that waits for another thread of ours, and nothing
-/// that comes out at the application, is done under any of them. The loop state's leaf lock may follow any of them.
+/// Locks, in the order in which a thread takes them: `camera`, then `streaming`; `settings` and `offers` alone. `camera` is held while the
+/// camera is configured, started or stopped, and while the objects of a session are made; nothing that waits for another thread of ours, and
+/// nothing that comes out at the application, is done under any of them. A pad's outlet, its progress and the loop state's leaf lock may follow
+/// any of them.
 #[derive(Debug, Default)]
 pub struct LibcameraSrc {
-    settings: Mutex<Settings>,
-    camera: Mutex<Option<Opened>>,
-    /// Of the open camera. Caps are asked for at any time, also while the camera is being stopped.
-    offer: Mutex<Option<Offer>>,
-    streaming: Mutex<Streaming>,
-    clock: Arc<PipelineClock>,
-    latency: Latency,
+    pub settings: Mutex<Settings>,
+    pub camera: Mutex<Option<Opened>>,
+    /// Of the open camera, for each role that it has. Caps are asked for at any time, also while the camera is being stopped.
+    offers: Mutex<Vec<(StreamRole, Offer)>>,
+    camera_id: Mutex<Option<String>>,
+    pub streaming: Mutex<Streaming>,
+    pub clock: Arc<PipelineClock>,
+    pub latency: Latency,
+    /// Frames that were pushed by the first pad while `src` had no stream.
+    pub led: AtomicU64,
 }
 
 #[glib::object_subclass]
@@ -64,6 +68,7 @@ impl ObjectSubclass for LibcameraSrc {
     const NAME: &'static str = "GstLibcameraSrcRs";
     type Type = super::LibcameraSrc;
     type ParentType = gst_base::PushSrc;
+    type Interfaces = (gst::ChildProxy,);
 }
 
 impl ObjectImpl for LibcameraSrc {
@@ -84,6 +89,7 @@ impl ObjectImpl for LibcameraSrc {
             "stall-timeout" => {
                 self.settings.lock().stall_timeout = value.get().unwrap_or_default();
             }
+            "all-streams" => self.settings.lock().all_streams = value.get().unwrap_or_default(),
             _ => (),
         }
     }
@@ -93,7 +99,8 @@ impl ObjectImpl for LibcameraSrc {
             "camera-name" => self.settings.lock().camera_name.to_value(),
             "pace" => self.settings.lock().pace.to_value(),
             "stall-timeout" => self.settings.lock().stall_timeout.to_value(),
-            _ => self.stats().to_value(),
+            "all-streams" => self.settings.lock().all_streams.to_value(),
+            _ => stats::structure(self.session().as_deref()).to_value(),
         }
     }
 
@@ -102,10 +109,28 @@ impl ObjectImpl for LibcameraSrc {
         let element = self.obj();
         element.set_live(true);
         element.set_format(gst::Format::Time);
+        let pad = self.source_pad();
+        pad.outlet().set_flushing(false);
+        self.watch_source_pad(&pad);
     }
 }
 
 impl GstObjectImpl for LibcameraSrc {}
+
+impl ChildProxyImpl for LibcameraSrc {
+    fn child_by_index(&self, index: u32) -> Option<glib::Object> {
+        let pads = self.all_pads();
+        pads.into_iter().nth(index as usize).map(|pad| pad.upcast())
+    }
+
+    fn children_count(&self) -> u32 {
+        self.all_pads().len() as u32
+    }
+
+    fn child_by_name(&self, name: &str) -> Option<glib::Object> {
+        self.obj().static_pad(name).map(|pad| pad.upcast())
+    }
+}
 
 impl ElementImpl for LibcameraSrc {
     fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
@@ -122,16 +147,36 @@ impl ElementImpl for LibcameraSrc {
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
         static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            gst::PadTemplate::new(
-                "src",
-                gst::PadDirection::Src,
-                gst::PadPresence::Always,
-                &template_caps(),
-            )
-            .into_iter()
-            .collect()
+            let template = |name, presence| {
+                gst::PadTemplate::with_gtype(
+                    name,
+                    gst::PadDirection::Src,
+                    presence,
+                    &template_caps(),
+                    LibcameraSrcPad::static_type(),
+                )
+                .ok()
+            };
+            let always = template("src", gst::PadPresence::Always);
+            let request = template(request_pads::TEMPLATE, gst::PadPresence::Request);
+            always.into_iter().chain(request).collect()
         });
         &TEMPLATES
+    }
+
+    fn request_new_pad(
+        &self,
+        template: &gst::PadTemplate,
+        name: Option<&str>,
+        _caps: Option<&gst::Caps>,
+    ) -> Option<gst::Pad> {
+        self.add_request_pad(template, name).map(|pad| pad.upcast())
+    }
+
+    fn release_pad(&self, pad: &gst::Pad) {
+        if let Some(pad) = pad.downcast_ref::<LibcameraSrcPad>() {
+            self.remove_request_pad(pad);
+        }
     }
 
     fn set_clock(&self, clock: Option<&gst::Clock>) -> bool {
@@ -145,22 +190,23 @@ impl ElementImpl for LibcameraSrc {
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
         match transition {
             gst::StateChange::NullToReady => self.open()?,
+            gst::StateChange::ReadyToPaused => self.begin(),
             // What was captured in PAUSED is stale.
-            gst::StateChange::PausedToPlaying => {
-                if let Some(session) = self.session() {
-                    session.state().discard();
-                }
-            }
+            gst::StateChange::PausedToPlaying => self.discard(),
+            gst::StateChange::PlayingToPaused => self.set_playing(false),
             _ => (),
         }
         let success = self.parent_change_state(transition);
+        if transition == gst::StateChange::PausedToPlaying && success.is_ok() {
+            self.set_playing(true);
+        }
         let closes = match transition {
             gst::StateChange::ReadyToNull => true,
             gst::StateChange::NullToReady => success.is_err(),
             _ => false,
         };
         if closes {
-            *self.offer.lock() = None;
+            self.offers.lock().clear();
             let camera = self.camera.lock().take();
             drop(camera);
         }
@@ -169,43 +215,43 @@ impl ElementImpl for LibcameraSrc {
 
     /// EOS goes behind the frames that wait. The parent's way would take the pad's stream lock, and hang behind a sink that blocks.
     fn send_event(&self, event: gst::Event) -> bool {
-        match event.type_() {
-            gst::EventType::Eos => (),
-            gst::EventType::FlushStop => {
-                // What waited is from before the flush.
-                if let Some(session) = self.session() {
-                    session.state().discard();
-                }
-                return self.parent_send_event(event);
+        match event.view() {
+            gst::EventView::Eos(_) if self.obj().current_state() < gst::State::Paused => false,
+            gst::EventView::Eos(_) => {
+                self.end();
+                true
             }
-            _ => return self.parent_send_event(event),
+            gst::EventView::FlushStart(_) => {
+                self.flush_start_request_pads();
+                self.parent_send_event(event)
+            }
+            gst::EventView::FlushStop(stop) => {
+                // What waited is from before the flush.
+                self.discard();
+                self.flush_stop_request_pads(stop.resets_time());
+                self.parent_send_event(event)
+            }
+            _ => self.parent_send_event(event),
         }
-        if self.obj().current_state() < gst::State::Paused {
-            return false;
-        }
-        let mut streaming = self.streaming.lock();
-        streaming.eos = true;
-        let session = streaming.session.clone();
-        drop(streaming);
-        if let Some(session) = session {
-            session.state().end();
-        }
-        true
     }
 }
 
 impl BaseSrcImpl for LibcameraSrc {
     fn caps(&self, filter: Option<&gst::Caps>) -> Option<gst::Caps> {
-        let caps = self
-            .offer()
-            .map_or_else(template_caps, |offer| offer.caps());
-        Some(match filter {
-            Some(filter) => filter.intersect_with_mode(&caps, gst::CapsIntersectMode::First),
-            None => caps,
-        })
+        Some(self.caps_of(&self.source_pad(), filter))
+    }
+
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        base_src::forget_stream_start(&self.obj(), &self.source_pad());
+        Ok(())
     }
 
     fn negotiate(&self) -> Result<(), gst::LoggableError> {
+        let pad = self.source_pad();
+        let begun = std::mem::replace(&mut pad.progress().begun, true);
+        if !begun {
+            pad.push_event(self.stream_start(&pad));
+        }
         if let Err(message) = self.negotiated() {
             // A pad that is being shut down refuses everything; that is nobody's error.
             if !self
@@ -218,14 +264,13 @@ impl BaseSrcImpl for LibcameraSrc {
             }
             // That message says what is wrong. A refusal here would make GstBaseSrc post a second one that says nothing; `create` ends the
             // stream instead.
-            self.streaming.lock().eos = true;
+            self.end();
             self.stop_session();
         }
         Ok(())
     }
 
-    /// The camera's frames are what is pushed; no pool of downstream's is taken, which GstBaseSrc would activate for nothing. A peer that
-    /// cannot see how the frames' planes lie gets copies.
+    /// GstBaseSrc would activate a pool of downstream's, for nothing.
     fn decide_allocation(
         &self,
         query: &mut gst::query::Allocation,
@@ -233,51 +278,34 @@ impl BaseSrcImpl for LibcameraSrc {
         while query.allocation_pools().next().is_some() {
             query.remove_nth_allocation_pool(0);
         }
-        let sees_layout = query
-            .find_allocation_meta::<gst_video::VideoMeta>()
-            .is_some();
-        let repack = match self.session() {
-            Some(session) if !sees_layout => session
-                .repack()
-                .map_err(|error| gst::loggable_error!(CAT, "preparing to copy frames: {error}"))?,
-            _ => None,
-        };
-        if repack.is_some() {
-            gst::warning!(
-                CAT,
-                imp = self,
-                "downstream does not know GstVideoMeta: every frame is copied"
-            );
+        let pad = self.source_pad();
+        if let Some(stream) = pad.outlet().stream() {
+            self.prepare_copies(&pad, &stream, Some(query));
         }
-        let before = std::mem::replace(&mut self.streaming.lock().repack, repack.map(Arc::new));
-        drop(before);
         Ok(())
     }
 
-    /// An EOS of the last time that came while it was being stopped is not one of this time.
-    fn start(&self) -> Result<(), gst::ErrorMessage> {
-        self.streaming.lock().eos = false;
-        Ok(())
+    fn event(&self, event: &gst::Event) -> bool {
+        if event.type_() == gst::EventType::Reconfigure {
+            self.source_pad().outlet().nudge();
+        }
+        self.parent_event(event)
     }
 
     fn unlock(&self) -> Result<(), gst::ErrorMessage> {
-        self.set_flushing(true);
+        self.source_pad().outlet().set_flushing(true);
         Ok(())
     }
 
     fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
-        self.set_flushing(false);
+        self.source_pad().outlet().set_flushing(false);
         Ok(())
     }
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         self.stop_session();
-        let mut streaming = self.streaming.lock();
-        streaming.eos = false;
-        streaming.next_sequence = None;
-        let repack = streaming.repack.take();
-        drop(streaming);
-        drop(repack);
+        let progress = std::mem::take(&mut *self.source_pad().progress());
+        drop(progress);
         self.latency.reset();
         Ok(())
     }
@@ -288,7 +316,7 @@ impl BaseSrcImpl for LibcameraSrc {
 
     fn query(&self, query: &mut gst::QueryRef) -> bool {
         if let gst::QueryViewMut::Latency(latency) = query.view_mut() {
-            let (min, max) = self.latency.range(self.session().as_deref());
+            let (min, max) = self.latency_of(&self.source_pad());
             latency.set(true, min, max);
             return true;
         }
@@ -301,59 +329,54 @@ impl PushSrcImpl for LibcameraSrc {
         &self,
         _buffer: Option<&mut gst::BufferRef>,
     ) -> Result<CreateSuccess, gst::FlowError> {
-        let streaming = self.streaming.lock();
-        let (session, eos) = (streaming.session.clone(), streaming.eos);
-        drop(streaming);
-        let session = match session {
-            Some(session) => session,
-            None if eos => return Err(gst::FlowError::Eos),
-            None => return Err(gst::FlowError::NotNegotiated),
-        };
-        let (mut buffer, captured) = loop {
-            let Some((buffer, captured)) = session.next()? else {
-                return Err(gst::FlowError::Eos);
+        let pad = self.source_pad();
+        loop {
+            let stream = match pad.outlet().next() {
+                Err(_) => return Err(gst::FlowError::Flushing),
+                Ok(Turn::Nudged) => {
+                    if pad.needs_reconfigure() {
+                        // It marks the pad when it fails; `negotiate` has said why, and ended the stream.
+                        let _ = self.obj().negotiate();
+                    }
+                    continue;
+                }
+                Ok(Turn::Ended) => return Err(gst::FlowError::Eos),
+                Ok(Turn::Stream(stream)) => stream,
             };
-            // A frame that was completed before the element had its clock has no time, and is from before PLAYING.
-            if captured.timing.pipeline.is_some() || !self.clock.is_set() {
-                break (buffer, captured);
+            match stream.next() {
+                Err(NoFrame::Interrupted) => (),
+                Err(NoFrame::Failed(error)) => return Err(error),
+                Ok(None) => return Err(gst::FlowError::Eos),
+                Ok(Some((buffer, captured))) if self.is_in_time(&captured) => {
+                    let buffer = self.dress(&pad, &stream, buffer, &captured)?;
+                    return Ok(CreateSuccess::NewBuffer(buffer));
+                }
+                Ok(Some(_)) => (),
             }
-        };
-        let mut streaming = self.streaming.lock();
-        let expected = streaming
-            .next_sequence
-            .replace(captured.sequence.wrapping_add(1));
-        let repack = streaming.repack.clone();
-        drop(streaming);
-        let discont = expected.is_none_or(|expected| captured.sequence > expected);
-        let element = self.obj();
-        if let Some(buffer) = buffer.get_mut() {
-            stamp(buffer, &captured, &session, element.base_time(), discont);
         }
-        if self.latency.observe(captured.timing.age) {
-            self.announce_latency();
-        }
-        Ok(CreateSuccess::NewBuffer(match repack {
-            Some(repack) => repack.repack(&buffer)?,
-            None => buffer,
-        }))
     }
 }
 
 impl LibcameraSrc {
-    fn session(&self) -> Option<Arc<Session>> {
-        self.streaming.lock().session.clone()
+    /// The pad that GstBaseSrc serves.
+    pub fn source_pad(&self) -> LibcameraSrcPad {
+        let pad = self.obj().src_pad().clone();
+        pad.downcast()
+            .unwrap_or_else(|_| unreachable!("the template says so"))
     }
 
     fn open(&self) -> Result<(), gst::StateChangeError> {
         let name = self.settings.lock().camera_name.clone();
+        let wanted = self.source_pad().role();
         let opened = opened::open(name.as_deref()).and_then(|opened| {
-            let offer = negotiation::offer(&*opened.device)?;
-            Ok((opened, offer))
+            let offers = opened::offers(&*opened.device, wanted)?;
+            Ok((opened, offers))
         });
         match opened {
-            Ok((opened, offer)) => {
+            Ok((opened, offers)) => {
                 gst::info!(CAT, imp = self, "camera {}", opened.device.id());
-                *self.offer.lock() = Some(offer);
+                *self.offers.lock() = offers;
+                *self.camera_id.lock() = Some(opened.device.id().to_owned());
                 *self.camera.lock() = Some(opened);
                 Ok(())
             }
@@ -364,159 +387,82 @@ impl LibcameraSrc {
         }
     }
 
-    /// What the camera offers; `None` while it is not open.
-    fn offer(&self) -> Option<Offer> {
-        let paced = self.settings.lock().pace;
-        let offer = self.offer.lock().clone()?;
-        Some(Offer { paced, ..offer })
-    }
-
-    /// Chooses, and (re)starts the camera if that changes what it delivers.
-    fn negotiated(&self) -> Result<(), gst::ErrorMessage> {
-        let camera_error = |error: CameraError| error::message(&error);
-        let element = self.obj();
-        let offer = self.offer().ok_or_else(closed)?;
-        let choice = loop {
-            let peer = element.src_pad().peer_query_caps(None);
-            match self.chosen(&offer, &peer) {
-                Ok(choice) => break choice,
-                // The peer has changed its mind between two questions: ask again.
-                Err(_) if element.src_pad().peer_query_caps(None) != peer => (),
-                Err(message) => return Err(message),
-            }
-        };
-        if self
-            .session()
-            .is_some_and(|session| session.choice == choice)
-        {
-            return Ok(());
-        }
-        self.stop_session();
-        let weak = element.downgrade();
-        let timeout = self.settings.lock().stall_timeout;
-        let timeout = (timeout > 0).then(|| gst::ClockTime::from_nseconds(timeout));
-        let report = move |report: Report<'_>| {
-            let Some(element) = weak.upgrade() else {
-                return;
-            };
-            match report {
-                Report::Failed(error) => element.imp().post_error_message(error::message(error)),
-                Report::Stalled => {
-                    let _ = element.post_message(error::stall_warning(&element, timeout));
-                }
-            }
-        };
-        let mut camera = self.camera.lock();
-        let device = &mut *camera.as_mut().ok_or_else(closed)?.device;
-        let session = Session::start(device, &offer, choice, &self.clock, timeout, report)
-            .map_err(camera_error)?;
-        let session = Arc::new(session);
+    /// Before the pads are activated: nothing of the last time is left, nothing flows before PLAYING.
+    fn begin(&self) {
         let mut streaming = self.streaming.lock();
-        if streaming.flushing {
-            session.state().set_flushing(STREAM, true);
-        }
-        if streaming.eos {
-            session.state().end();
-        }
-        streaming.next_sequence = None;
-        streaming.session = Some(session.clone());
-        drop((streaming, camera));
-
-        gst::info!(
-            CAT,
-            imp = self,
-            "{}, {} frames",
-            session.caps,
-            session.frames
-        );
-        self.announce_latency();
-        // A peer that has changed its mind since has marked the pad, and is asked again before the next frame.
-        if element.set_caps(&session.caps).is_ok() || element.src_pad().needs_reconfigure() {
-            return Ok(());
-        }
-        let caps = &session.caps;
-        Err(gst::error_msg!(
-            gst::StreamError::Format,
-            ("downstream refuses {caps}")
-        ))
-    }
-
-    /// The first choice that the camera delivers as it is and the peer accepts.
-    fn chosen(&self, offer: &Offer, peer: &gst::Caps) -> Result<Choice, gst::ErrorMessage> {
-        let camera_error = |error: CameraError| error::message(&error);
-        let choices = offer.choices(peer);
-        let Some(first) = choices.first() else {
-            let delivers = offer.describe();
-            return Err(gst::error_msg!(
-                gst::StreamError::Format,
-                ("the camera cannot deliver what downstream asks for; it delivers {delivers}"),
-                ["downstream asks for {peer}"]
-            ));
-        };
-        let pad = self.obj().src_pad().clone();
-        let mut refused = None;
-        for choice in &choices {
-            let camera = self.camera.lock();
-            let device = &*camera.as_ref().ok_or_else(closed)?.device;
-            let agreed = negotiation::validate(device, offer, choice).map_err(camera_error)?;
-            drop(camera);
-            let Some(agreed) = agreed else { continue };
-            let caps = offer.fixed_caps(choice, &agreed);
-            if pad.peer_query_accept_caps(&caps) {
-                return Ok(choice.clone());
-            }
-            refused = refused.or(Some(caps));
-        }
-        if let Some(caps) = refused {
-            return Err(gst::error_msg!(
-                gst::StreamError::Format,
-                ("downstream refuses the camera's {caps}; it asks for {peer}. Ask for less, or put a converter behind the camera (videoconvert)")
-            ));
-        }
-        let camera = self.camera.lock();
-        let device = &*camera.as_ref().ok_or_else(closed)?.device;
-        Err(error::message(&negotiation::adjusted(device, offer, first)))
-    }
-
-    fn announce_latency(&self) {
-        let element = self.obj();
-        let _ = element.post_message(gst::message::Latency::builder().src(&*element).build());
-    }
-
-    fn stop_session(&self) {
-        let session = self.streaming.lock().session.take();
-        let Some(session) = session else { return };
-        session.halt();
-        if let Some(opened) = self.camera.lock().as_mut() {
-            session.finish(&mut *opened.device);
-        }
-    }
-
-    fn set_flushing(&self, flushing: bool) {
-        let mut streaming = self.streaming.lock();
-        streaming.flushing = flushing;
-        let session = streaming.session.clone();
+        streaming.eos = false;
+        streaming.group = Some(gst::GroupId::next());
         drop(streaming);
-        if let Some(session) = session {
-            session.state().set_flushing(STREAM, flushing);
+        self.led.store(0, Ordering::Relaxed);
+        for pad in self.all_pads() {
+            pad.outlet().reset();
+        }
+        self.set_playing(false);
+    }
+
+    /// GstBaseSrc holds `src` back in PAUSED by itself.
+    fn set_playing(&self, playing: bool) {
+        self.streaming.lock().playing = playing;
+        for pad in self.request_pads() {
+            pad.outlet().set_paused(!playing);
         }
     }
 
-    fn stats(&self) -> gst::Structure {
-        let counters = self
-            .session()
-            .map(|session| session.state().counters(STREAM))
-            .unwrap_or_default();
-        gst::Structure::builder("libcamerasrc-stats")
-            .field("captured", counters.captured)
-            .field("delivered", counters.delivered)
-            .field("missed", counters.missed)
-            .field("damaged", counters.damaged)
-            .field("cancelled", counters.cancelled)
-            .build()
+    /// What a pad could deliver.
+    pub fn caps_of(&self, pad: &LibcameraSrcPad, filter: Option<&gst::Caps>) -> gst::Caps {
+        let (role, paced) = (pad.role(), self.settings.lock().pace);
+        let offers = self.offers.lock();
+        let offer = offers.iter().find(|(offered, _)| *offered == role);
+        let offer = offer.map(|(_, offer)| offer.clone());
+        drop(offers);
+        let caps = offer.map_or_else(template_caps, |offer| Offer { paced, ..offer }.caps());
+        match filter {
+            Some(filter) => filter.intersect_with_mode(&caps, gst::CapsIntersectMode::First),
+            None => caps,
+        }
     }
-}
 
-fn closed() -> gst::ErrorMessage {
-    gst::error_msg!(gst::CoreError::StateChange, ("the camera is not open"))
+    pub fn latency_of(&self, pad: &LibcameraSrcPad) -> (gst::ClockTime, Option<gst::ClockTime>) {
+        self.latency.range(pad.outlet().stream().as_deref())
+    }
+
+    /// The same stream of the same camera has the same id every time; all pads are one group.
+    pub fn stream_start(&self, pad: &LibcameraSrcPad) -> gst::Event {
+        let camera = self.camera_id.lock().clone().unwrap_or_default();
+        let id = format!("libcamera/{camera}/{}", pad.name());
+        let group = self.streaming.lock().group;
+        let start = gst::event::StreamStart::builder(&id);
+        match group {
+            Some(group) => start.group_id(group).build(),
+            None => start.build(),
+        }
+    }
+
+    /// What GstBaseSrc does on its pad, and others have to know of.
+    fn watch_source_pad(&self, pad: &LibcameraSrcPad) {
+        let weak = self.obj().downgrade();
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            // `num-buffers`, an error, or a downstream that has enough: the others end as well.
+            let ends = info.event().map(|event| event.type_()) == Some(gst::EventType::Eos);
+            if let Some(element) = weak.upgrade().filter(|_| ends) {
+                element.imp().end();
+            }
+            gst::PadProbeReturn::Ok
+        });
+        let weak = self.obj().downgrade();
+        // GstBaseSrc takes a pad that is not linked for an error.
+        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
+            let others_stream = || {
+                weak.upgrade().is_some_and(|element| {
+                    let pads = element.imp().request_pads();
+                    pads.iter().any(|pad| pad.is_linked())
+                })
+            };
+            if !pad.is_linked() && others_stream() {
+                gst::PadProbeReturn::Drop
+            } else {
+                gst::PadProbeReturn::Ok
+            }
+        });
+    }
 }

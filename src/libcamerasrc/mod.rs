@@ -3,6 +3,10 @@
 //! | file | what it does |
 //! |---|---|
 //! | `imp` | the element: properties, state changes, the vfuncs of GstBaseSrc |
+//! | `request_pads` | the `src_%u` pads: how they come, go, and what they answer |
+//! | `streaming` | starts and stops sessions, and gives each pad its stream |
+//! | `delivery` | from a captured frame to the buffer that is pushed |
+//! | `pad` | the pads' properties and the thread of a `src_%u` |
 //! | `settings` | the properties and their defaults |
 //! | `opened` | a camera that is ours, from READY on |
 //! | `negotiation` | which format, size and rate |
@@ -11,17 +15,25 @@
 //! | `ticker` | the clock's ticks: paced requests, glances at a camera that may stall |
 //! | `events` | what the camera tells, with the clocks read at that moment |
 //! | `stamp` | buffers' timestamps and flags, and the latency |
+//! | `base_src` | what GstBaseSrc does not foresee |
+//! | `stats` | what the property `stats` tells |
 //! | `error` | a camera's errors as bus messages |
 
+mod base_src;
 mod capture_task;
+mod delivery;
 mod error;
 mod events;
 mod imp;
 mod negotiation;
 mod opened;
+mod pad;
+mod request_pads;
 mod session;
 mod settings;
 mod stamp;
+mod stats;
+mod streaming;
 mod ticker;
 
 use gst::prelude::*;
@@ -29,7 +41,8 @@ use gst::prelude::*;
 glib::wrapper! {
     /// A camera of libcamera as a live source.
     pub struct LibcameraSrc(ObjectSubclass<imp::LibcameraSrc>)
-        @extends gst_base::PushSrc, gst_base::BaseSrc, gst::Element, gst::Object;
+        @extends gst_base::PushSrc, gst_base::BaseSrc, gst::Element, gst::Object,
+        @implements gst::ChildProxy;
 }
 
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {

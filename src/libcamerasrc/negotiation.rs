@@ -1,35 +1,153 @@
-//! Which format, size and rate: the peer's caps against the camera's offer.
+//! Which formats, sizes and rate: what the pads' peers ask for against what the camera offers. Everything here is asked and computed; the camera
+//! is only looked at.
 
 use crate::camera::{CameraDevice, CameraError, Size, StreamConfig, StreamOffer, StreamRole};
-use crate::video::caps::{Choice, Offer};
+use crate::video::caps::{Choice, Offer, common_rate};
 use crate::video::format::media;
 
-/// What the source is for. (A camera's roles differ in what it chooses by itself.)
-pub const ROLE: StreamRole = StreamRole::VideoRecording;
+/// A pad that takes part, and what its peer can take.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    pub pad: String,
+    pub role: StreamRole,
+    pub peer: gst::Caps,
+}
 
-/// What the camera offers, not paced.
-pub fn offer(device: &dyn CameraDevice) -> Result<Offer, CameraError> {
-    let no_stream = |role| CameraError::NoStream {
-        camera: device.id().to_owned(),
-        role,
+/// What each pad gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub streams: Vec<PlannedStream>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedStream {
+    pub pad: String,
+    pub role: StreamRole,
+    pub choice: Choice,
+}
+
+/// What the camera offers for streams of these roles at once, not paced.
+pub fn offers(device: &dyn CameraDevice, roles: &[StreamRole]) -> Result<Vec<Offer>, CameraError> {
+    let offer = |(role, StreamOffer { default, formats }): (&StreamRole, StreamOffer)| {
+        if !formats
+            .iter()
+            .any(|offered| media(offered.format).is_some())
+        {
+            return Err(CameraError::NoStream {
+                camera: device.id().to_owned(),
+                role: format!("{role} in a format that GStreamer knows"),
+            });
+        }
+        Ok(Offer {
+            default,
+            formats,
+            durations: device.frame_durations(),
+            paced: false,
+            rate: None,
+        })
     };
-    let Some(StreamOffer { default, formats }) = device.offer(&[ROLE])?.pop() else {
-        return Err(no_stream(ROLE.to_string()));
+    roles.iter().zip(device.offer(roles)?).map(offer).collect()
+}
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub enum Unmet {
+    /// The camera cannot deliver what this pad's peer asks for.
+    Pad(usize),
+    /// Each could be had alone, but not at one frame rate.
+    Rate,
+}
+
+/// For each wish, the choices that it leaves, the best first, all at one frame rate: the sensor has no other.
+pub fn candidates(offers: &[Offer], wishes: &[Wish]) -> Result<Vec<Vec<Choice>>, Unmet> {
+    let choices = |rate: Option<gst::Fraction>| -> Vec<Vec<Choice>> {
+        offers
+            .iter()
+            .zip(wishes)
+            .map(|(offer, wish)| {
+                let offer = Offer {
+                    rate: rate.or(offer.rate),
+                    ..offer.clone()
+                };
+                offer.choices(&wish.peer)
+            })
+            .collect()
     };
-    if !formats
-        .iter()
-        .any(|offered| media(offered.format).is_some())
-    {
-        return Err(no_stream(format!(
-            "{ROLE} in a format that GStreamer knows"
-        )));
+    let each = choices(None);
+    if let Some(pad) = each.iter().position(Vec::is_empty) {
+        return Err(Unmet::Pad(pad));
     }
-    Ok(Offer {
-        default,
-        formats,
-        durations: device.frame_durations(),
-        paced: false,
-    })
+    if each.len() == 1 {
+        return Ok(each);
+    }
+    let favourites = each.iter().filter_map(|choices| choices.first());
+    let mut rates: Vec<gst::Fraction> = favourites.map(|choice| choice.framerate).collect();
+    // One that somebody asks for goes before 'as the camera likes'.
+    rates.sort_by_key(|rate| rate.numer() == 0);
+    let open = offers
+        .iter()
+        .zip(wishes)
+        .map(|(offer, wish)| offer.rates(&wish.peer));
+    rates.extend(common_rate(open));
+    rates.dedup();
+    rates
+        .into_iter()
+        .map(|rate| choices(Some(rate)))
+        .find(|lists| lists.iter().all(|choices| !choices.is_empty()))
+        .ok_or(Unmet::Rate)
+}
+
+/// Goes through the combinations of one candidate for each pad.
+#[derive(Debug)]
+pub struct Combinations {
+    lists: Vec<Vec<Choice>>,
+    places: Vec<usize>,
+    left: u32,
+}
+
+/// A camera is asked about no more combinations than this.
+const MOST: u32 = 1000;
+
+impl Combinations {
+    /// No list is empty.
+    pub fn new(lists: Vec<Vec<Choice>>) -> Self {
+        Self {
+            places: vec![0; lists.len()],
+            lists,
+            left: MOST,
+        }
+    }
+
+    pub fn current(&self) -> Vec<Choice> {
+        self.lists
+            .iter()
+            .zip(&self.places)
+            .filter_map(|(list, place)| list.get(*place).cloned())
+            .collect()
+    }
+
+    /// On to the next combination, another candidate for `pad` above all. False when there is none left.
+    pub fn advance(&mut self, pad: usize) -> bool {
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            return false;
+        }
+        self.places
+            .iter_mut()
+            .skip(pad + 1)
+            .for_each(|place| *place = 0);
+        for pad in (0..=pad).rev() {
+            let (Some(place), Some(list)) = (self.places.get_mut(pad), self.lists.get(pad)) else {
+                return false;
+            };
+            *place += 1;
+            if *place < list.len() {
+                return true;
+            }
+            *place = 0;
+        }
+        false
+    }
 }
 
 /// What to ask the camera for.
@@ -43,35 +161,158 @@ pub fn wanted(offer: &Offer, choice: &Choice) -> StreamConfig {
     }
 }
 
-/// What the camera makes of a choice; `None` if it would deliver another size or format. Cameras adjust some of the sizes that they offer.
+/// What the camera makes of a choice for each stream, or the first stream that would get another size or format than was chosen. Cameras
+/// adjust some of the sizes that they offer.
 pub fn validate(
     device: &dyn CameraDevice,
-    offer: &Offer,
-    choice: &Choice,
-) -> Result<Option<StreamConfig>, CameraError> {
-    let agreed = device.validate(&[ROLE], &[wanted(offer, choice)])?;
-    let kept = |agreed: &StreamConfig| agreed.size == choice.size && agreed.format == choice.format;
-    Ok(agreed.into_iter().next().filter(kept))
+    roles: &[StreamRole],
+    offers: &[Offer],
+    choices: &[Choice],
+) -> Result<Result<Vec<StreamConfig>, usize>, CameraError> {
+    let wanted: Vec<StreamConfig> = offers
+        .iter()
+        .zip(choices)
+        .map(|(offer, choice)| wanted(offer, choice))
+        .collect();
+    let agreed = device.validate(roles, &wanted)?;
+    let kept = |(agreed, choice): (&StreamConfig, &Choice)| {
+        agreed.size == choice.size && agreed.format == choice.format
+    };
+    Ok(
+        match agreed.iter().zip(choices).position(|pair| !kept(pair)) {
+            Some(adjusted) => Err(adjusted),
+            None => Ok(agreed),
+        },
+    )
 }
 
-/// The error of a choice that the camera would adjust. It names the sizes that it would keep.
-pub fn adjusted(device: &dyn CameraDevice, offer: &Offer, choice: &Choice) -> CameraError {
+/// The error of choices of which the camera would adjust one. It names the sizes that it would keep.
+pub fn adjusted(
+    device: &dyn CameraDevice,
+    roles: &[StreamRole],
+    offers: &[Offer],
+    choices: &[Choice],
+    pad: usize,
+) -> CameraError {
+    let (Some(offer), Some(choice)) = (offers.get(pad), choices.get(pad)) else {
+        return CameraError::NoStream {
+            camera: device.id().to_owned(),
+            role: "that pad".to_owned(),
+        };
+    };
     let offered = offer
         .formats
         .iter()
         .filter(|offered| offered.format == choice.format);
     let mut sizes: Vec<Size> = offered.flat_map(|offered| offered.sizes.clone()).collect();
     sizes.retain(|size| {
-        let choice = Choice {
-            size: *size,
-            ..choice.clone()
-        };
-        matches!(validate(device, offer, &choice), Ok(Some(_)))
+        let mut choices = choices.to_vec();
+        if let Some(choice) = choices.get_mut(pad) {
+            choice.size = *size;
+        }
+        matches!(validate(device, roles, offers, &choices), Ok(Ok(_)))
     });
     CameraError::SizeAdjusted {
         camera: device.id().to_owned(),
         format: choice.format,
         size: choice.size,
         sizes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::camera::{PixelFormat, StreamFormat};
+
+    const NV12: PixelFormat = PixelFormat::new(b"NV12");
+
+    fn offer(paced: bool) -> Offer {
+        let sizes = vec![Size::new(64, 64), Size::new(320, 240)];
+        Offer {
+            default: StreamConfig {
+                format: NV12,
+                size: Size::new(320, 240),
+                stride: 0,
+                frame_size: 0,
+                buffer_count: 4,
+                color_space: None,
+            },
+            formats: vec![StreamFormat {
+                format: NV12,
+                sizes,
+                range: None,
+            }],
+            durations: Some((10_000, 100_000)),
+            paced,
+            rate: None,
+        }
+    }
+
+    fn wish(caps: &str) -> Wish {
+        gst::init().unwrap();
+        Wish {
+            pad: "src".to_owned(),
+            role: StreamRole::VideoRecording,
+            peer: caps.parse().unwrap(),
+        }
+    }
+
+    fn rates(paced: bool, caps: &[&str]) -> Result<Vec<i32>, Unmet> {
+        let wishes: Vec<Wish> = caps.iter().map(|caps| wish(caps)).collect();
+        let offers = vec![offer(paced); caps.len()];
+        let lists = candidates(&offers, &wishes)?;
+        Ok(lists.iter().map(|list| list[0].framerate.numer()).collect())
+    }
+
+    #[test]
+    fn the_streams_of_a_camera_have_one_frame_rate() {
+        let (free, slow) = ("video/x-raw", "video/x-raw,framerate=15/1");
+        for paced in [false, true] {
+            assert_eq!(rates(paced, &[free, slow]).unwrap(), [15, 15]);
+            assert_eq!(rates(paced, &[slow, free]).unwrap(), [15, 15]);
+            let other = "video/x-raw,framerate=20/1";
+            assert!(matches!(rates(paced, &[slow, other]), Err(Unmet::Rate)));
+        }
+        let ranges = [
+            "video/x-raw,framerate=[10/1,20/1]",
+            "video/x-raw,framerate=[15/1,30/1]",
+        ];
+        assert_eq!(rates(false, &ranges).unwrap(), [20, 20]);
+        assert_eq!(rates(false, &[free, free]).unwrap(), [0, 0]);
+        assert_eq!(rates(true, &[free, free]).unwrap(), [30, 30]);
+    }
+
+    #[test]
+    fn a_pad_that_asks_for_too_much_is_named() {
+        let much = "video/x-raw,width=9999";
+        assert!(matches!(
+            rates(false, &["video/x-raw", much]),
+            Err(Unmet::Pad(1))
+        ));
+    }
+
+    #[test]
+    fn combinations_try_the_others_of_a_pad_first_and_come_to_an_end() {
+        let list = candidates(&[offer(false)], &[wish("video/x-raw")]).unwrap();
+        let list = list[0].clone();
+        assert_eq!(list.len(), 2);
+        let mut all = Combinations::new(vec![list.clone(), list]);
+        let widths = |all: &Combinations| -> Vec<u32> {
+            all.current()
+                .iter()
+                .map(|choice| choice.size.width)
+                .collect()
+        };
+        assert_eq!(widths(&all), [320, 320]);
+        assert!(all.advance(1));
+        assert_eq!(widths(&all), [320, 64]);
+        assert!(all.advance(0));
+        assert_eq!(widths(&all), [64, 320]);
+        assert!(all.advance(1));
+        assert_eq!(widths(&all), [64, 64]);
+        assert!(!all.advance(1));
     }
 }

@@ -1,6 +1,8 @@
 //! A camera that is ours, from READY on.
 
-use crate::camera::{CameraDevice, CameraError, CameraSystem};
+use super::negotiation;
+use crate::camera::{CameraDevice, CameraError, CameraSystem, StreamRole};
+use crate::video::caps::Offer;
 
 /// The system goes after its camera.
 #[derive(Debug)]
@@ -21,6 +23,28 @@ pub fn open(name: Option<&str>) -> Result<Opened, CameraError> {
         device,
         _system: system,
     })
+}
+
+/// What the camera offers for each role alone. It is an error if that is nothing for the role that is `wanted`.
+pub fn offers(
+    device: &dyn CameraDevice,
+    wanted: StreamRole,
+) -> Result<Vec<(StreamRole, Offer)>, CameraError> {
+    let roles = [
+        StreamRole::Raw,
+        StreamRole::StillCapture,
+        StreamRole::VideoRecording,
+        StreamRole::ViewFinder,
+    ];
+    let mut offers = Vec::new();
+    for role in roles {
+        match negotiation::offers(device, &[role]) {
+            Ok(offer) => offers.extend(offer.into_iter().map(|offer| (role, offer))),
+            Err(error) if role == wanted => return Err(error),
+            Err(_) => (),
+        }
+    }
+    Ok(offers)
 }
 
 /// Where a camera of that name is to be looked for.

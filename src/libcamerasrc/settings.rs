@@ -9,6 +9,7 @@ pub struct Settings {
     pub pace: bool,
     /// Nanoseconds; 0 does not watch.
     pub stall_timeout: u64,
+    pub all_streams: bool,
 }
 
 pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
@@ -41,11 +42,27 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             .default_value(defaults.stall_timeout)
             .mutable_ready()
             .build(),
+        glib::ParamSpecBoolean::builder("all-streams")
+            .nick("All streams")
+            .blurb(
+                "Every frame of the sensor goes to all pads or to none, for consumers that need sets of frames of one moment: a branch that \
+                 holds all its frames then stops the others too. Otherwise such a branch is left out until it gives a frame back",
+            )
+            .default_value(defaults.all_streams)
+            .mutable_ready()
+            .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
             .blurb(
-                "Totals since the camera was last started, each a uint64: `captured` frames, `delivered` to the pad, `missed` (the sensor's count \
-                 had a gap), `damaged` (marked CORRUPTED) and `cancelled` (given back unfilled)",
+                "Totals since the camera was last started. Fields are uint64 where nothing else is said. Of all pads together: `captured` \
+                 frames, `delivered` to a pad's thread, `dropped` (captured and not delivered), `missed` (the sensor's count had a gap), \
+                 `damaged` (marked CORRUPTED), `cancelled` (given back unfilled). Of the camera: `requests-queued`, `-completed`, \
+                 `-cancelled`, `-failed` (not taken by the camera), `-unknown`; `controls-set`, `controls-applied`. Of the task that \
+                 queues requests: `wake-ups`, and `idle-wake-ups` that found nothing to do. `pads` is a structure with one for each pad that \
+                 has a stream, by its name: `captured`, `delivered`, `dropped`, `missed`, `damaged`, `cancelled`, `left-out` (requests that \
+                 went without this stream, because consumers held all its frames), `starved` (for how long they did, in nanoseconds); where \
+                 its frames are now: `free`, `queued`, `outbox`, `downstream` (uint); from a frame's completion until its pad's thread has \
+                 it, in nanoseconds: `latency-p50`, `latency-p99`, `latency-max`",
             )
             .read_only()
             .build(),

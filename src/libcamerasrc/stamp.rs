@@ -1,6 +1,6 @@
 //! Timestamps and flags of a buffer, and the latency that follows from them.
 
-use super::session::Session;
+use super::session::PadStream;
 use crate::capture::stream::Captured;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,17 +26,16 @@ impl Latency {
     }
 
     /// A frame is pushed when it is complete, at least one interval after its exposure began; behind it wait as many as the camera has.
-    pub fn range(&self, session: Option<&Session>) -> (gst::ClockTime, Option<gst::ClockTime>) {
+    pub fn range(&self, stream: Option<&PadStream>) -> (gst::ClockTime, Option<gst::ClockTime>) {
         let age = gst::ClockTime::from_nseconds(self.0.load(Ordering::Relaxed));
-        let Some(session) = session else {
+        let Some((stream, interval)) = stream.map(|stream| (stream, stream.session.interval))
+        else {
             return (age, None);
         };
-        let min = session.interval.unwrap_or_default() + age;
-        let behind = u64::from(session.frames.saturating_sub(1));
-        (
-            min,
-            session.interval.map(|interval| min + interval * behind),
-        )
+        let min = interval.unwrap_or_default() + age;
+        let frames = stream.stream().map_or(1, |stream| stream.frames);
+        let behind = u64::from(frames.saturating_sub(1));
+        (min, interval.map(|interval| min + interval * behind))
     }
 }
 
@@ -44,7 +43,7 @@ impl Latency {
 pub fn stamp(
     buffer: &mut gst::BufferRef,
     captured: &Captured,
-    session: &Session,
+    stream: &PadStream,
     base_time: Option<gst::ClockTime>,
     discont: bool,
 ) {
@@ -53,7 +52,7 @@ pub fn stamp(
         gst::ClockTime::from_nseconds(u64::try_from(time - base.nseconds() as i64).unwrap_or(0))
     });
     buffer.set_pts(running);
-    buffer.set_duration(session.interval);
+    buffer.set_duration(stream.session.interval);
     buffer.set_offset(captured.sequence.into());
     buffer.set_offset_end(u64::from(captured.sequence) + 1);
     let mut flags = gst::BufferFlags::empty();
@@ -63,7 +62,7 @@ pub fn stamp(
     let used = captured
         .bytes_used
         .map(|used| used as usize)
-        .or(session.size);
+        .or_else(|| stream.stream()?.size);
     if let Some(used) = used.filter(|used| *used < buffer.size()) {
         buffer.set_size(used);
     }

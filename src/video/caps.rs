@@ -18,6 +18,8 @@ pub struct Offer {
     pub durations: Option<(u64, u64)>,
     /// Whether we hold the frame rate by queueing requests, so that any rate below the camera's fastest is possible.
     pub paced: bool,
+    /// The one frame rate there may be, where other streams of the camera have settled it.
+    pub rate: Option<gst::Fraction>,
 }
 
 /// A format, size and rate out of an [`Offer`].
@@ -75,6 +77,9 @@ impl Offer {
     }
 
     fn framerate_value(&self) -> glib::SendValue {
+        if let Some(rate) = self.rate {
+            return rate.to_send_value();
+        }
         let (slowest, fastest) = match self.durations {
             Some((shortest, longest)) => (rate(longest), rate(shortest)),
             None => (VARIABLE, gst::Fraction::new(i32::MAX, 1)),
@@ -101,6 +106,19 @@ impl Offer {
             choices.extend(best);
         }
         choices
+    }
+
+    /// The frame rates that a peer with these caps leaves open, as caps with nothing else in them.
+    pub fn rates(&self, peer: &gst::Caps) -> gst::Caps {
+        let mut rates = gst::Caps::new_empty();
+        for structure in self.caps().intersect(peer).iter() {
+            if let Ok(rate) = structure.value("framerate") {
+                let mut only = gst::Structure::new_empty("rate");
+                only.set_value("framerate", rate.clone());
+                rates.merge_structure(only);
+            }
+        }
+        rates
     }
 
     fn choices_of(&self, allowed: &gst::CapsRef) -> Vec<Choice> {
@@ -215,6 +233,16 @@ impl Offer {
         let duration = (MICROSECONDS * denominator + numerator / 2) / numerator;
         Some(duration.clamp(shortest, longest))
     }
+}
+
+/// The usual rate, or the one nearest to it that is in all of these.
+pub fn common_rate(rates: impl IntoIterator<Item = gst::Caps>) -> Option<gst::Fraction> {
+    let common = rates
+        .into_iter()
+        .reduce(|common, rates| common.intersect(&rates))?;
+    let mut structure = common.structure(0)?.to_owned();
+    structure.fixate_field_nearest_fraction("framerate", USUAL);
+    structure.get("framerate").ok()
 }
 
 /// Each of the structures of a peer's caps, as caps.

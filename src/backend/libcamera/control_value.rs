@@ -85,7 +85,7 @@ fn encode(scalar: Scalar, kind: kind::Type, bytes: &mut Vec<u8>) -> Option<()> {
 }
 
 fn decode(kind: kind::Type, bytes: &[u8]) -> Option<Scalar> {
-    let word = |at: usize| Some(<[u8; 4]>::try_from(bytes.get(at..at + 4)?).ok()?);
+    let word = |at: usize| <[u8; 4]>::try_from(bytes.get(at..at + 4)?).ok();
     Some(match kind {
         kind::LIBCAMERA_CONTROL_TYPE_BOOL => Scalar::Bool(*bytes.first()? != 0),
         kind::LIBCAMERA_CONTROL_TYPE_BYTE => Scalar::U8(*bytes.first()?),

@@ -143,10 +143,15 @@ impl Work {
             }
             let now = Instant::now();
             if now >= self.next && !self.script.is_stalled() {
-                // A sensor goes on exposing when nobody has given it anything to fill.
+                // A thread that was late makes up for it; only a camera without a request loses what the sensor exposes.
                 if let Some(request) = state.requests.pop_front() {
                     self.next = self.next.max(now - self.interval) + self.interval;
                     return Some(request);
+                }
+                if !self.interval.is_zero() {
+                    self.next += self.interval;
+                    self.sequence += 1;
+                    continue;
                 }
             }
             let wait = self

@@ -31,6 +31,7 @@ fn offer() -> Offer {
         formats: vec![format(NV12), format(R8), format(PixelFormat::new(b"XXXX"))],
         durations: Some((8333, 1_000_000)),
         paced: false,
+        rate: None,
     }
 }
 

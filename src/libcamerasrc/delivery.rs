@@ -1,0 +1,88 @@
+//! From a captured frame to the buffer that a pad's thread pushes. The same for all pads.
+
+use super::{
+    imp::{CAT, LibcameraSrc},
+    pad::LibcameraSrcPad,
+    session::PadStream,
+    stamp::stamp,
+};
+use crate::capture::stream::Captured;
+use crate::sync::atomic::Ordering;
+use gst::{prelude::*, subclass::prelude::*};
+
+impl LibcameraSrc {
+    /// A frame that was completed before the element had its clock has no time, and is from before PLAYING.
+    pub fn is_in_time(&self, captured: &Captured) -> bool {
+        captured.timing.pipeline.is_some() || !self.clock.is_set()
+    }
+
+    /// Timestamps, flags and, where the peer needs it, another layout.
+    pub fn dress(
+        &self,
+        pad: &LibcameraSrcPad,
+        stream: &PadStream,
+        mut buffer: gst::Buffer,
+        captured: &Captured,
+    ) -> Result<gst::Buffer, gst::FlowError> {
+        let mut progress = pad.progress();
+        let expected = progress
+            .next_sequence
+            .replace(captured.sequence.wrapping_add(1));
+        let discont = expected.is_none_or(|expected| captured.sequence > expected);
+        if let Some(buffer) = buffer.get_mut() {
+            stamp(buffer, captured, stream, self.obj().base_time(), discont);
+        }
+        let buffer = match &progress.repack {
+            Some(repack) => repack.repack(&buffer)?,
+            None => buffer,
+        };
+        drop(progress);
+        if self.latency.observe(captured.timing.age) {
+            self.announce_latency();
+        }
+        Ok(buffer)
+    }
+
+    /// Whether this is the last of the frames that were asked for (`num-buffers`), counted here when `src` has no stream.
+    pub fn is_last(&self, stream: &PadStream) -> bool {
+        let limit = stream.session.limit.filter(|_| stream.index == 0);
+        limit.is_some_and(|limit| self.led.fetch_add(1, Ordering::Relaxed) + 1 >= limit)
+    }
+
+    /// After the ALLOCATION query: a peer that cannot see how the frames' planes lie gets copies. Downstream's pools are left alone, since the
+    /// camera's frames are what is pushed.
+    pub fn prepare_copies(
+        &self,
+        pad: &LibcameraSrcPad,
+        stream: &PadStream,
+        answer: Option<&mut gst::query::Allocation>,
+    ) {
+        let sees_layout = answer.is_some_and(|query| {
+            query
+                .find_allocation_meta::<gst_video::VideoMeta>()
+                .is_some()
+        });
+        let repack = match stream.stream() {
+            Some(configured) if !sees_layout => configured.repack(),
+            _ => Ok(None),
+        };
+        let repack = repack.unwrap_or_else(|error| {
+            gst::error!(CAT, obj = pad, "preparing to copy frames: {error}");
+            None
+        });
+        if repack.is_some() {
+            gst::warning!(
+                CAT,
+                obj = pad,
+                "downstream does not know GstVideoMeta: every frame is copied"
+            );
+        }
+        let before = std::mem::replace(&mut pad.progress().repack, repack);
+        drop(before);
+    }
+
+    pub fn announce_latency(&self) {
+        let element = self.obj();
+        let _ = element.post_message(gst::message::Latency::builder().src(&*element).build());
+    }
+}

@@ -1,0 +1,108 @@
+//! The element's pads. GstBaseSrc serves `src` with its own thread; each `src_%u` has a task of ours ([`task`]).
+
+mod imp;
+pub mod task;
+
+use super::session::PadStream;
+use crate::camera::StreamRole;
+use crate::capture::outlet::Outlet;
+use crate::capture::stream::OutboxPolicy;
+use crate::sync::{Mutex, MutexGuard};
+use crate::video::repack::Repack;
+use glib::subclass::prelude::*;
+
+glib::wrapper! {
+    /// A stream of the camera.
+    pub struct LibcameraSrcPad(ObjectSubclass<imp::LibcameraSrcPad>)
+        @extends gst::Pad, gst::Object;
+}
+
+/// What a stream is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstLibcameraRsStreamRole")]
+pub enum Role {
+    #[enum_value(name = "Frames as the sensor gives them, unprocessed", nick = "raw")]
+    Raw,
+    #[enum_value(
+        name = "Single pictures of the highest quality",
+        nick = "still-capture"
+    )]
+    StillCapture,
+    #[default]
+    #[enum_value(name = "Video that is stored or sent", nick = "video-recording")]
+    VideoRecording,
+    #[enum_value(name = "Video that is looked at", nick = "view-finder")]
+    ViewFinder,
+}
+
+impl From<Role> for StreamRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Raw => Self::Raw,
+            Role::StillCapture => Self::StillCapture,
+            Role::VideoRecording => Self::VideoRecording,
+            Role::ViewFinder => Self::ViewFinder,
+        }
+    }
+}
+
+/// What becomes of frames that downstream does not take in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstLibcameraRsOutbox")]
+pub enum Outbox {
+    #[default]
+    #[enum_value(
+        name = "They wait, in order, until the camera has none left",
+        nick = "queue"
+    )]
+    Queue,
+    #[enum_value(
+        name = "Only the newest waits, older ones go back to the camera",
+        nick = "latest"
+    )]
+    Latest,
+}
+
+impl From<Outbox> for OutboxPolicy {
+    fn from(outbox: Outbox) -> Self {
+        match outbox {
+            Outbox::Queue => Self::Queue,
+            Outbox::Latest => Self::Latest,
+        }
+    }
+}
+
+/// Where the pad's own thread has come to.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// STREAM_START was sent.
+    pub begun: bool,
+    /// The session whose caps were sent, by its number.
+    pub announced: Option<u64>,
+    /// SEGMENT was sent since the last flush.
+    pub segment: bool,
+    /// The sequence number that follows the last buffer's.
+    pub next_sequence: Option<u32>,
+    /// For a peer that needs copies.
+    pub repack: Option<Repack>,
+}
+
+impl LibcameraSrcPad {
+    pub fn outlet(&self) -> &Outlet<PadStream> {
+        &self.imp().outlet
+    }
+
+    pub fn role(&self) -> StreamRole {
+        self.imp().settings.lock().role.into()
+    }
+
+    pub fn outbox(&self) -> OutboxPolicy {
+        self.imp().settings.lock().outbox.into()
+    }
+
+    /// Taken by the pad's own thread for every frame, and by others only while that thread is stopped.
+    pub fn progress(&self) -> MutexGuard<'_, Progress> {
+        let progress: &Mutex<Progress> = &self.imp().progress;
+        progress.lock()
+    }
+}

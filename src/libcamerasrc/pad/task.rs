@@ -1,0 +1,157 @@
+//! What the thread of a `src_%u` pad does: STREAM_START, then for each configuration CAPS, SEGMENT and the ALLOCATION query, then its frames.
+//!
+//! All that is serialised goes out in this thread, so that a branch that blocks keeps nobody waiting but itself.
+
+use super::LibcameraSrcPad;
+use crate::capture::outlet::Turn;
+use crate::libcamerasrc::{
+    LibcameraSrc,
+    session::{NoFrame, PadStream},
+};
+use gst::{prelude::*, subclass::prelude::*};
+use std::{
+    ops::ControlFlow,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+/// Starts the pad's thread. It goes round until it is paused or stopped.
+pub fn start(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> Result<(), glib::BoolError> {
+    let (weak_element, weak_pad) = (element.downgrade(), pad.downgrade());
+    pad.start_task(move || {
+        let (Some(element), Some(pad)) = (weak_element.upgrade(), weak_pad.upgrade()) else {
+            return;
+        };
+        // GstTask calls this from C, which no panic may cross.
+        let step = catch_unwind(AssertUnwindSafe(|| round(&element, &pad)));
+        let step = step.unwrap_or_else(|_| {
+            gst::element_error!(element, gst::LibraryError::Failed, ("a panic, see the log"));
+            element.imp().end();
+            ControlFlow::Break(())
+        });
+        if step.is_break() {
+            let _ = pad.pause_task();
+        }
+    })
+}
+
+fn round(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> ControlFlow<()> {
+    begin(element, pad);
+    let stream = match pad.outlet().next() {
+        Err(_) => return ControlFlow::Break(()),
+        Ok(Turn::Nudged) => return ControlFlow::Continue(()),
+        Ok(Turn::Ended) => return end(pad),
+        Ok(Turn::Stream(stream)) => stream,
+    };
+    let (buffer, captured) = match stream.next() {
+        Err(NoFrame::Interrupted) => return ControlFlow::Continue(()),
+        Err(NoFrame::Failed(error)) => return fail(element, pad, error),
+        Ok(None) => return end(pad),
+        Ok(Some(frame)) => frame,
+    };
+    let source = element.imp();
+    // What was taken while the element was being paused is stale when it plays again.
+    if pad.outlet().is_paused() || !source.is_in_time(&captured) {
+        return ControlFlow::Continue(());
+    }
+    announce(source, pad, &stream);
+    let buffer = match source.dress(pad, &stream, buffer, &captured) {
+        Ok(buffer) => buffer,
+        Err(error) => return fail(element, pad, error),
+    };
+    let last = source.is_last(&stream);
+    match pad.push(buffer) {
+        Ok(_) | Err(gst::FlowError::NotLinked) if last => {
+            source.end();
+            end(pad)
+        }
+        // A pad that is not linked (any more) drops its frames; a new link asks for a new configuration.
+        Ok(_) | Err(gst::FlowError::NotLinked) => ControlFlow::Continue(()),
+        Err(gst::FlowError::Flushing) => ControlFlow::Break(()),
+        Err(gst::FlowError::Eos) => {
+            stream.mute();
+            end(pad)
+        }
+        Err(gst::FlowError::NotNegotiated) if is_about_to_change(source, pad, &stream) => {
+            source.renegotiate();
+            ControlFlow::Continue(())
+        }
+        Err(error) => fail(element, pad, error),
+    }
+}
+
+fn begin(element: &LibcameraSrc, pad: &LibcameraSrcPad) {
+    let mut progress = pad.progress();
+    if std::mem::replace(&mut progress.begun, true) {
+        return;
+    }
+    drop(progress);
+    pad.push_event(element.imp().stream_start(pad));
+}
+
+/// Tells downstream of the stream's configuration, if it has not been told.
+fn announce(
+    source: &crate::libcamerasrc::imp::LibcameraSrc,
+    pad: &LibcameraSrcPad,
+    stream: &PadStream,
+) {
+    let Some(configured) = stream.stream() else {
+        return;
+    };
+    let mut progress = pad.progress();
+    let number = Some(stream.session.number);
+    let new = progress.announced != number;
+    let segment = !std::mem::replace(&mut progress.segment, true);
+    progress.announced = number;
+    if new {
+        progress.next_sequence = None;
+    }
+    drop(progress);
+    let reconfigure = pad.check_reconfigure();
+    if new {
+        pad.push_event(gst::event::Caps::new(&configured.caps));
+    }
+    if segment {
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        pad.push_event(gst::event::Segment::new(&segment));
+    }
+    if new || reconfigure {
+        let mut query = gst::query::Allocation::new(Some(&configured.caps), true);
+        let answered = pad.peer_query(&mut query);
+        source.prepare_copies(pad, stream, answered.then_some(&mut query));
+    }
+}
+
+/// Whether a peer that refuses what it gets will soon get something else.
+fn is_about_to_change(
+    source: &crate::libcamerasrc::imp::LibcameraSrc,
+    pad: &LibcameraSrcPad,
+    stream: &PadStream,
+) -> bool {
+    let replaced = pad
+        .outlet()
+        .stream()
+        .is_none_or(|now| now.session.number != stream.session.number);
+    replaced || pad.check_reconfigure() || source.is_to_negotiate()
+}
+
+fn end(pad: &LibcameraSrcPad) -> ControlFlow<()> {
+    pad.push_event(gst::event::Eos::new());
+    ControlFlow::Break(())
+}
+
+fn fail(element: &LibcameraSrc, pad: &LibcameraSrcPad, error: gst::FlowError) -> ControlFlow<()> {
+    let flow = gst::FlowReturn::from(error);
+    let text = format!("streaming stopped, reason {flow:?}", flow = error);
+    let details = gst::Structure::builder("details")
+        .field("flow-return", flow)
+        .build();
+    gst::element_error!(
+        element,
+        gst::StreamError::Failed,
+        ("{} could not push a frame: downstream refused it", pad.name()),
+        ["{text}"],
+        details: details
+    );
+    element.imp().end();
+    end(pad)
+}

@@ -1,0 +1,300 @@
+//! One start of the camera: its streams, the capture task, and their orderly end.
+//!
+//! | thread | runs | may wait for |
+//! |---|---|---|
+//! | libcamera's | `events` | nothing |
+//! | capture task | `capture_task` | its own pause |
+//! | system clock's | `ticker` | nothing |
+//! | each pad's | [`PadStream::next`] | a frame, or an interruption |
+//! | any, dropping a frame | a pool's `returned` | nothing |
+//!
+//! The end comes in two steps. [`Session::halt`]: no more ticks, and the capture task is joined, so nothing is queued any more; no lock of the
+//! element is held for that, because the task may be in the middle of telling the application of an error. [`Session::finish`]: the camera is
+//! stopped, which gives back every request; then requests, frames and memory go.
+
+mod stream;
+
+use super::{
+    capture_task::{self, Gate, Report, Worker},
+    events::{Events, PipelineClock},
+    negotiation::{self, Plan},
+    ticker::Ticker,
+};
+use crate::camera::{CameraDevice, CameraError, Controls, Start, StreamRole};
+use crate::capture::clock_map::ClockMap;
+use crate::capture::driver::{Driver, GLANCES, Policy};
+use crate::capture::loop_state::LoopState;
+use crate::capture::outlet::Interruptible;
+use crate::capture::stream::{Captured, Delivery, OutboxPolicy};
+use crate::os::clock;
+use crate::sync::{
+    Arc, Mutex, OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
+use crate::video::caps::{Offer, frame_interval};
+use std::io;
+use stream::Frames;
+pub use stream::SessionStream;
+
+pub struct Session {
+    /// No other session of this process has it.
+    pub number: u64,
+    pub plan: Plan,
+    /// How many frames the first pad's thread is to push, where that is not GstBaseSrc's to count.
+    pub limit: Option<u64>,
+    /// In the plan's order.
+    pub streams: Vec<SessionStream>,
+    /// From one frame to the next, where that is known.
+    pub interval: Option<gst::ClockTime>,
+    state: Arc<LoopState>,
+    tickers: Mutex<Vec<Ticker>>,
+    gate: Arc<Gate>,
+    /// `None` once the session is stopped.
+    worker: Mutex<Option<Arc<Worker>>>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("plan", &self.plan).finish()
+    }
+}
+
+/// How the application wants it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub stall_timeout: Option<gst::ClockTime>,
+    pub all_streams: bool,
+    pub limit: Option<u64>,
+    pub controls: Controls,
+    /// By stream.
+    pub outboxes: Vec<OutboxPolicy>,
+}
+
+impl Session {
+    /// Configures the camera, makes its frames and starts it. `report` is called in the capture task, with no lock held. There is an offer for
+    /// each stream of the plan.
+    pub fn start(
+        device: &mut dyn CameraDevice,
+        offers: &[Offer],
+        plan: Plan,
+        options: Options,
+        clock: &Arc<PipelineClock>,
+        report: impl Fn(Report<'_>) + Send + Sync + 'static,
+    ) -> Result<Self, CameraError> {
+        let roles: Vec<StreamRole> = plan.streams.iter().map(|stream| stream.role).collect();
+        let wanted: Vec<_> = plan
+            .streams
+            .iter()
+            .zip(offers)
+            .map(|(stream, offer)| negotiation::wanted(offer, &stream.choice))
+            .collect();
+        let agreed = device.configure(&roles, &wanted)?;
+        let frames: Result<Vec<Frames>, CameraError> = plan
+            .streams
+            .iter()
+            .zip(&agreed)
+            .enumerate()
+            .map(|(index, (stream, agreed))| Frames::new(device, index, &stream.choice, agreed))
+            .collect();
+        let frames = frames?;
+        let (Some(first), Some(offer)) = (plan.streams.first(), offers.first()) else {
+            return Err(CameraError::NoStream {
+                camera: device.id().to_owned(),
+                role: "no pad".to_owned(),
+            });
+        };
+        let interval = frame_interval(first.choice.framerate).map(|interval| interval.max(1));
+        let frame_duration = offer.frame_duration(first.choice.framerate);
+        let paced = offer.paced && interval.is_some();
+
+        let gate: Arc<OnceLock<Arc<Gate>>> = Arc::default();
+        let wake = {
+            let gate = gate.clone();
+            // Before the gate is there the task has not begun, and it looks for work when it does.
+            move || {
+                if let Some(gate) = gate.get() {
+                    gate.notify();
+                }
+            }
+        };
+        let counts: Vec<u32> = frames
+            .iter()
+            .map(|frames| frames.layouts.len() as u32)
+            .collect();
+        let policy = Policy {
+            paced,
+            all_streams: options.all_streams,
+        };
+        let mut driver = Driver::new(&counts, policy);
+        for (stream, policy) in options.outboxes.into_iter().enumerate() {
+            driver.handle_outbox_policy(stream, policy);
+        }
+        let start = Start {
+            requests: driver.request_count(),
+            frame_duration,
+            controls: options.controls,
+        };
+        let state = Arc::new(LoopState::new(driver, wake, clock::monotonic));
+        let streams: Result<Vec<SessionStream>, glib::BoolError> = frames
+            .into_iter()
+            .enumerate()
+            .zip(plan.streams.iter().zip(&agreed).zip(offers))
+            .map(|((index, frames), ((planned, agreed), offer))| {
+                let state = Arc::downgrade(&state);
+                SessionStream::new(offer, &planned.choice, agreed, frames, move |frame| {
+                    if let Some(state) = state.upgrade() {
+                        state.returned(index, frame);
+                    }
+                })
+            })
+            .collect();
+        let streams = streams.map_err(|error| CameraError::Allocation {
+            camera: device.id().to_owned(),
+            reason: error.to_string(),
+        })?;
+
+        let events = Events {
+            state: state.clone(),
+            clock: clock.clone(),
+            map: Mutex::new(ClockMap::default()),
+        };
+        let queue = device.start(&start, Arc::new(events))?;
+        let worker = Worker::new(queue, report);
+        let task = capture_task::new(Arc::downgrade(&state), Arc::downgrade(&worker));
+        static SESSIONS: AtomicU64 = AtomicU64::new(1);
+        let session = Self {
+            number: SESSIONS.fetch_add(1, Ordering::Relaxed),
+            limit: options.limit,
+            interval: interval.map(gst::ClockTime::from_nseconds),
+            tickers: Mutex::default(),
+            gate: gate.get_or_init(|| task).clone(),
+            worker: Mutex::new(Some(worker)),
+            streams,
+            state,
+            plan,
+        };
+        let begun = session
+            .begin(paced, options.stall_timeout)
+            .map_err(|reason| CameraError::Call {
+                camera: device.id().to_owned(),
+                call: "starting the capture task",
+                reason,
+            });
+        if let Err(error) = begun {
+            session.halt();
+            session.finish(device);
+            return Err(error);
+        }
+        Ok(session)
+    }
+
+    fn begin(&self, paced: bool, stall_timeout: Option<gst::ClockTime>) -> io::Result<()> {
+        let tick = |interval, tick: fn(&LoopState)| {
+            let ticker = Ticker::new(interval, Arc::downgrade(&self.state), tick)
+                .map_err(io::Error::other)?;
+            self.tickers.lock().push(ticker);
+            Ok::<_, io::Error>(())
+        };
+        if let Some(interval) = self.interval.filter(|_| paced) {
+            tick(interval, LoopState::tick)?;
+        }
+        if let Some(timeout) = stall_timeout {
+            tick(timeout / u64::from(GLANCES), LoopState::glance)?;
+        }
+        if self.gate.open() {
+            Ok(())
+        } else {
+            Err(io::Error::other("no thread for it"))
+        }
+    }
+
+    pub fn halt(&self) {
+        let tickers = std::mem::take(&mut *self.tickers.lock());
+        drop(tickers);
+        self.gate.close();
+    }
+
+    /// To be called after [`Self::halt`].
+    pub fn finish(&self, device: &mut dyn CameraDevice) {
+        device.stop();
+        let worker = self.worker.lock().take();
+        drop(worker);
+        self.state.end();
+        self.state.discard();
+        for stream in &self.streams {
+            stream.pool.close();
+        }
+    }
+
+    pub fn state(&self) -> &LoopState {
+        &self.state
+    }
+}
+
+impl Drop for Session {
+    /// A session that nobody has stopped leaves no thread behind.
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+/// A session's stream, as its pad has it.
+#[derive(Debug)]
+pub struct PadStream {
+    pub session: Arc<Session>,
+    pub index: usize,
+}
+
+/// Why there is no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoFrame {
+    /// Something else is up: see the pad's outlet.
+    Interrupted,
+    Failed(gst::FlowError),
+}
+
+impl Interruptible for PadStream {
+    fn interrupt(&self) {
+        self.session.state.interrupt(self.index);
+    }
+}
+
+impl PadStream {
+    /// `None` cannot be: the index is one of the session's.
+    pub fn stream(&self) -> Option<&SessionStream> {
+        self.session.streams.get(self.index)
+    }
+
+    /// Waits for the next frame, as a buffer without timestamps. `None` is the end.
+    pub fn next(&self) -> Result<Option<(gst::Buffer, Captured)>, NoFrame> {
+        let state = &self.session.state;
+        let captured = match state.next_delivery(self.index) {
+            Err(_) => return Err(NoFrame::Interrupted),
+            Ok(Delivery::Eos) => return Ok(None),
+            Ok(Delivery::Frame(captured)) => captured,
+        };
+        let Some(stream) = self.stream() else {
+            return Ok(None);
+        };
+        match stream.pool.buffer(captured.frame) {
+            Ok(buffer) => {
+                let age = clock::monotonic().saturating_sub(captured.completed_at);
+                stream.hand_over.count(age);
+                Ok(Some((buffer, captured)))
+            }
+            Err(error) => {
+                state.returned(self.index, captured.frame);
+                // The pool of a session that has ended gives nothing.
+                Err(match error {
+                    gst::FlowError::Flushing => NoFrame::Interrupted,
+                    error => NoFrame::Failed(error),
+                })
+            }
+        }
+    }
+
+    /// Frames of this stream go home by themselves from now on.
+    pub fn mute(&self) {
+        self.session.state.mute(self.index);
+    }
+}
