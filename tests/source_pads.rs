@@ -504,7 +504,10 @@ fn pads_come_and_go_while_the_camera_runs() {
         // Messages of the pad's thread hold it.
         let bus = pads.pipeline.bus().unwrap();
         wait_until("the pad's end", SOON, || {
-            while bus.pop_filtered(&[gst::MessageType::StreamStatus]).is_some() {}
+            while bus
+                .pop_filtered(&[gst::MessageType::StreamStatus])
+                .is_some()
+            {}
             weak.upgrade().is_none()
         });
     }

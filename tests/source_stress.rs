@@ -225,3 +225,110 @@ fn flushes_and_ends_while_frames_flow() {
     progress.say("starts with two flushes and an end");
     assert_eq!(source.error(), None);
 }
+
+/// What the process has used: seconds of CPU, and how often its threads gave up the processor.
+fn used() -> (f64, u64) {
+    let cpu = cpu_seconds();
+    let switches = std::fs::read_dir("/proc/self/task")
+        .unwrap()
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok())
+        .filter_map(|status| {
+            let line = status
+                .lines()
+                .find(|line| line.starts_with("voluntary_ctxt_switches"))?;
+            line.split_whitespace().last()?.parse::<u64>().ok()
+        })
+        .sum();
+    (cpu, switches)
+}
+
+/// User and system time of this process.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let ticks = |field: usize| fields[field].parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+/// A branch that keeps all its frames, on a camera as fast as it is asked: nothing of ours turns in circles.
+#[test]
+fn a_starved_source_costs_nothing() {
+    let _alone = alone("starved");
+    let source = Source::new(&format!(
+        "libcamerasrc-rs name=source camera-name={TINY} ! tee ! queue"
+    ));
+    source.set_state(gst::State::Playing);
+    let mut held = Vec::new();
+    while let Some(sample) = source
+        .sink
+        .try_pull_sample(gst::ClockTime::from_mseconds(200))
+    {
+        held.push(sample);
+    }
+    let (cpu, switches) = used();
+    thread::sleep(Duration::from_secs(1));
+    let (cpu, switches) = (used().0 - cpu, used().1 - switches);
+    println!(
+        "{} frames held, one second: {cpu:.2} s of CPU, {switches} context switches",
+        held.len()
+    );
+    // libcamera's, GStreamer's and the test's own threads wake a few times.
+    assert!(cpu < 0.1, "{cpu} s of CPU in one second");
+    assert!(switches < 100, "{switches} context switches in one second");
+    held.truncate(1);
+    source.pull().unwrap();
+}
+
+/// `SOAK=600` runs each pipeline for ten minutes; see tests/soak.sh.
+#[test]
+fn full_speed_for_long() {
+    let _alone = alone("full speed");
+    drop(_alone.1);
+    let seconds: u64 = std::env::var("SOAK").map_or(1, |seconds| seconds.parse().unwrap());
+    for rest in [
+        "! queue ! fakesink sync=false",
+        "! fakesink sync=false",
+        "! fakesink sync=false  source.src_0 ! queue ! fakesink sync=false  source.src_1 ! fakesink sync=false",
+    ] {
+        let description = format!("libcamerasrc-rs name=source camera-name={TINY} {rest}");
+        let pipeline = gst::parse::launch(&description)
+            .unwrap()
+            .downcast::<gst::Pipeline>()
+            .unwrap();
+        let element = pipeline.by_name("source").unwrap();
+        let counter = |name: &str| -> u64 {
+            let stats: gst::Structure = element.property("stats");
+            stats.get(name).unwrap_or(0)
+        };
+        let mut progress = Progress::watch("full speed");
+        pipeline.set_state(gst::State::Playing).unwrap();
+        let begun = Instant::now();
+        let mut last = 0;
+        while begun.elapsed() < Duration::from_secs(seconds) {
+            thread::sleep(Duration::from_millis(250));
+            let delivered = counter("delivered");
+            assert!(delivered > last, "no frame in 250 ms after {delivered}");
+            last = delivered;
+            progress.step();
+        }
+        let (frames, requests) = (counter("delivered"), counter("requests-completed"));
+        let (wake_ups, idle) = (counter("wake-ups"), counter("idle-wake-ups"));
+        let (cpu, _) = used();
+        println!(
+            "{rest}: {frames} frames of {requests} requests in {seconds} s; per request {:.2} wake-ups of the task, {:.2} of them idle; \
+             {cpu:.0} s of CPU in this process so far",
+            wake_ups as f64 / requests as f64,
+            idle as f64 / requests as f64
+        );
+        assert_eq!(counter("missed"), 0);
+        pipeline.set_state(gst::State::Null).unwrap();
+        let error = [gst::MessageType::Error];
+        let error = pipeline.bus().unwrap().pop_filtered(&error);
+        assert!(error.is_none(), "{error:?}");
+    }
+}

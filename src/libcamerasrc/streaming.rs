@@ -63,7 +63,10 @@ impl LibcameraSrc {
                 Err(message) => return Err(message),
             }
         };
-        if self.session().is_some_and(|session| session.plan == plan) {
+        if self
+            .session()
+            .is_some_and(|session| session.plan == plan && has_streams(&session, &pads))
+        {
             return Ok(());
         }
         self.stop_session();
@@ -260,6 +263,14 @@ impl LibcameraSrc {
             session.state().discard();
         }
     }
+}
+
+/// Whether each pad waits at its stream of this session. One that was requested anew, by the name of one that was released, does not.
+fn has_streams(session: &Arc<Session>, pads: &[LibcameraSrcPad]) -> bool {
+    pads.iter().enumerate().all(|(index, pad)| {
+        let stream = pad.outlet().stream();
+        stream.is_some_and(|stream| Arc::ptr_eq(&stream.session, session) && stream.index == index)
+    })
 }
 
 fn plan(wishes: &[Wish], choices: Vec<Choice>) -> Plan {
