@@ -284,51 +284,61 @@ fn a_starved_source_costs_nothing() {
     source.pull().unwrap();
 }
 
-/// `SOAK=600` runs each pipeline for ten minutes; see tests/soak.sh.
-#[test]
-fn full_speed_for_long() {
+/// A pipeline at full speed for a second, or for `SOAK` of them; see tests/soak.sh.
+fn full_speed(rest: &str) {
     let _alone = alone("full speed");
     drop(_alone.1);
     let seconds: u64 = std::env::var("SOAK").map_or(1, |seconds| seconds.parse().unwrap());
-    for rest in [
-        "! queue ! fakesink sync=false",
-        "! fakesink sync=false",
-        "! fakesink sync=false  source.src_0 ! queue ! fakesink sync=false  source.src_1 ! fakesink sync=false",
-    ] {
-        let description = format!("libcamerasrc-rs name=source camera-name={TINY} {rest}");
-        let pipeline = gst::parse::launch(&description)
-            .unwrap()
-            .downcast::<gst::Pipeline>()
-            .unwrap();
-        let element = pipeline.by_name("source").unwrap();
-        let counter = |name: &str| -> u64 {
-            let stats: gst::Structure = element.property("stats");
-            stats.get(name).unwrap_or(0)
-        };
-        let mut progress = Progress::watch("full speed");
-        pipeline.set_state(gst::State::Playing).unwrap();
-        let begun = Instant::now();
-        let mut last = 0;
-        while begun.elapsed() < Duration::from_secs(seconds) {
-            thread::sleep(Duration::from_millis(250));
-            let delivered = counter("delivered");
-            assert!(delivered > last, "no frame in 250 ms after {delivered}");
-            last = delivered;
-            progress.step();
-        }
-        let (frames, requests) = (counter("delivered"), counter("requests-completed"));
-        let (wake_ups, idle) = (counter("wake-ups"), counter("idle-wake-ups"));
-        let (cpu, _) = used();
-        println!(
-            "{rest}: {frames} frames of {requests} requests in {seconds} s; per request {:.2} wake-ups of the task, {:.2} of them idle; \
-             {cpu:.0} s of CPU in this process so far",
-            wake_ups as f64 / requests as f64,
-            idle as f64 / requests as f64
-        );
-        assert_eq!(counter("missed"), 0);
-        pipeline.set_state(gst::State::Null).unwrap();
-        let error = [gst::MessageType::Error];
-        let error = pipeline.bus().unwrap().pop_filtered(&error);
-        assert!(error.is_none(), "{error:?}");
+    let description = format!("libcamerasrc-rs name=source camera-name={TINY} {rest}");
+    let pipeline = gst::parse::launch(&description)
+        .unwrap()
+        .downcast::<gst::Pipeline>()
+        .unwrap();
+    let element = pipeline.by_name("source").unwrap();
+    let counter = |name: &str| -> u64 {
+        let stats: gst::Structure = element.property("stats");
+        stats.get(name).unwrap_or(0)
+    };
+    let mut progress = Progress::watch("full speed");
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let begun = Instant::now();
+    let mut last = 0;
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        thread::sleep(Duration::from_millis(250));
+        let delivered = counter("delivered");
+        assert!(delivered > last, "no frame in 250 ms after {delivered}");
+        last = delivered;
+        progress.step();
     }
+    let (frames, requests) = (counter("delivered"), counter("requests-completed"));
+    let (wake_ups, idle) = (counter("wake-ups"), counter("idle-wake-ups"));
+    let (cpu, _) = used();
+    println!(
+        "{rest}: {frames} frames of {requests} requests in {seconds} s; per request {:.2} wake-ups of the task, {:.2} of them idle; \
+         {cpu:.0} s of CPU in this process so far",
+        wake_ups as f64 / requests as f64,
+        idle as f64 / requests as f64
+    );
+    assert_eq!(counter("missed"), 0);
+    pipeline.set_state(gst::State::Null).unwrap();
+    let error = [gst::MessageType::Error];
+    let error = pipeline.bus().unwrap().pop_filtered(&error);
+    assert!(error.is_none(), "{error:?}");
+}
+
+#[test]
+fn full_speed_behind_a_queue() {
+    full_speed("! queue ! fakesink sync=false");
+}
+
+#[test]
+fn full_speed_without_a_queue() {
+    full_speed("! fakesink sync=false");
+}
+
+#[test]
+fn full_speed_of_three_streams() {
+    full_speed(
+        "! fakesink sync=false  source.src_0 ! queue ! fakesink sync=false  source.src_1 ! fakesink sync=false",
+    );
 }
