@@ -13,7 +13,7 @@
 //! |---|---|---|
 //! | 6 | this file | the plugin's entry |
 //! | 5 | `libcamerasrc`, `shmsink` | GObject faces |
-//! | 4 | `video`, `memory` | our vocabulary and GStreamer's |
+//! | 4 | `video`, `controls`, `memory` | our vocabulary and GStreamer's |
 //! | 3 | `backend`, `os` | cameras and system calls |
 //! | 2 | `capture`, `shm` | pure state machines |
 //! | 1 | `camera` | vocabulary: what a camera is |
@@ -74,6 +74,8 @@ pub mod backend;
 #[cfg(not(loom))]
 pub mod os;
 
+#[cfg(feature = "plugin")]
+mod controls;
 #[cfg(feature = "plugin")]
 mod memory;
 #[cfg(feature = "plugin")]

@@ -16,8 +16,8 @@ use std::{
 use gstlibcamerars::{
     backend::simulated::{Simulated, Spec, plug},
     camera::{
-        CameraDevice, CameraError, CameraEvents, CameraSystem, Completion, FrameLayout, Plane,
-        RequestQueue, Start, StreamConfig, StreamRole,
+        CameraDevice, CameraError, CameraEvents, CameraSystem, Completion, Controls, FrameLayout,
+        Plane, RequestQueue, Start, StreamConfig, StreamRole,
     },
     capture::{
         clock_map::Timing,
@@ -110,6 +110,7 @@ impl CameraEvents for Events {
         };
         self.0.completed(&completion, timing, clock::monotonic());
     }
+    fn reported(&self, _: Controls) {}
     fn failed(&self, error: CameraError) {
         self.0.failed(error);
     }
@@ -237,6 +238,7 @@ fn frames_go_round_while_the_camera_is_started_again_and_again() {
         interval: Duration::ZERO,
         frames: FRAMES,
         padding: 0,
+        ..Spec::default()
     });
     let mut device = Simulated.acquire("simulated-threads").unwrap();
     let outlets: [Arc<Outlet<PadStream>>; STREAMS] = Default::default();

@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("backend", 3),
     ("os", 3),
     ("video", 4),
+    ("controls", 4),
     ("memory", 4),
     ("libcamerasrc", 5),
     ("shmsink", 5),
@@ -26,6 +27,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "os",
     "memory",
     "libcamerasrc/base_src.rs",
+    "controls/enum_type.rs",
 ];
 
 fn floor_of(room: &str) -> Option<u8> {

@@ -142,6 +142,7 @@ impl CameraEvents for Panics {
     fn completed(&self, _: Completion) {
         panic!("on purpose");
     }
+    fn reported(&self, _: gstlibcamerars::camera::Controls) {}
     fn failed(&self, error: CameraError) {
         assert!(error.to_string().contains("panic"), "{error}");
         let _ = self.0.send(());

@@ -27,6 +27,7 @@ fn plugged() -> Arc<Script> {
         interval: Duration::ZERO,
         frames: 4,
         padding: 0,
+        ..Spec::default()
     })
 }
 

@@ -33,6 +33,7 @@ fn padded_camera(interval_ms: u64, padding: u32) -> Arc<Script> {
         interval,
         frames: 4,
         padding,
+        ..Spec::default()
     })
 }
 

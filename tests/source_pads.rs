@@ -27,6 +27,7 @@ fn camera(interval_ms: u64, frames: u32) -> Arc<Script> {
         interval: Duration::from_millis(interval_ms),
         frames,
         padding: 0,
+        ..Spec::default()
     })
 }
 
@@ -119,7 +120,11 @@ impl Sink {
     }
 
     fn pull(&self) -> gst::Sample {
-        self.next().expect("a frame, not the end")
+        self.next().unwrap_or_else(|| {
+            let bus = self.0.bus().unwrap();
+            let error = bus.pop_filtered(&[gst::MessageType::Error]);
+            panic!("the end instead of a frame: {error:?}")
+        })
     }
 
     fn sequence(&self) -> u64 {
@@ -266,7 +271,7 @@ fn only_a_request_pad_is_linked() {
         pads.play();
         let b = pads.sink("b");
         let first = b.pull();
-        assert_eq!(first.buffer().unwrap().pts().is_some(), true);
+        assert!(first.buffer().unwrap().pts().is_some());
         assert_eq!(b.count(), 19);
         let end = [gst::MessageType::Eos];
         let bus = pads.pipeline.bus().unwrap();

@@ -37,6 +37,53 @@ pub enum ControlValue {
     Text(String),
 }
 
+/// What kind of scalar a control's value is, or is a list of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ControlKind {
+    Bool,
+    U8,
+    U16,
+    U32,
+    I32,
+    I64,
+    F32,
+    Rectangle,
+    Size,
+    Point,
+    Text,
+}
+
+/// How a control is defined, whatever the camera.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlDefinition {
+    pub id: ControlId,
+    /// As libcamera spells it: `AeEnable`.
+    pub name: String,
+    /// Who has defined it, where that is not libcamera for all cameras: `rpi`, `draft`.
+    pub vendor: Option<String>,
+    pub kind: ControlKind,
+    pub is_list: bool,
+    /// How many elements a list has, where that is fixed.
+    pub length: Option<usize>,
+    /// It can be set.
+    pub is_input: bool,
+    /// It is reported for frames.
+    pub is_output: bool,
+    /// The values of an enumeration, with their names: `AwbAuto`.
+    pub enumerators: Vec<(i32, String)>,
+}
+
+/// A control that a camera has, and what it can be set to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ControlInfo {
+    pub id: ControlId,
+    pub min: Option<ControlValue>,
+    pub max: Option<ControlValue>,
+    pub default: Option<ControlValue>,
+    /// The only values there are, where not all between the smallest and the largest are.
+    pub values: Vec<ControlValue>,
+}
+
 /// Values of controls, one for each.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Controls(BTreeMap<ControlId, ControlValue>);
@@ -52,6 +99,10 @@ impl Controls {
 
     pub fn get(&self, id: ControlId) -> Option<&ControlValue> {
         self.0.get(&id)
+    }
+
+    pub fn remove(&mut self, id: ControlId) -> Option<ControlValue> {
+        self.0.remove(&id)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (ControlId, &ControlValue)> {

@@ -1,7 +1,7 @@
 //! The traits that a backend implements.
 
 use super::{
-    control::Controls,
+    control::{ControlInfo, Controls},
     error::CameraError,
     format::{StreamConfig, StreamFormat, StreamRole},
     frame::{Completion, FrameLayout, FrameSet, RequestId},
@@ -43,6 +43,8 @@ pub trait CameraDevice: fmt::Debug + Send {
     fn offer(&self, roles: &[StreamRole]) -> Result<Vec<StreamOffer>, CameraError>;
     /// Shortest and longest frame duration in microseconds, where the camera can say.
     fn frame_durations(&self) -> Option<(u64, u64)>;
+    /// The controls that the camera has. They may differ after it was configured.
+    fn controls(&self) -> Vec<ControlInfo>;
     /// What the camera would make of `wanted`, one for each role. Changes nothing.
     fn validate(
         &self,
@@ -94,6 +96,8 @@ pub trait RequestQueue: Send {
 /// What a camera tells, from a thread of its own, which must not be kept waiting.
 pub trait CameraEvents: Send + Sync {
     fn completed(&self, completion: Completion);
+    /// What the camera has told of a recent frame. Not called for every frame.
+    fn reported(&self, metadata: Controls);
     /// The camera is gone, or has failed in another way: requests that it holds may never complete.
     fn failed(&self, error: CameraError);
 }

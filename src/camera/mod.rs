@@ -6,7 +6,10 @@ pub mod error;
 pub mod format;
 pub mod frame;
 
-pub use control::{ControlId, ControlValue, Controls, Rectangle, Scalar};
+pub use control::{
+    ControlDefinition, ControlId, ControlInfo, ControlKind, ControlValue, Controls, Rectangle,
+    Scalar,
+};
 pub use device::{
     CameraDevice, CameraEvents, CameraInfo, CameraSystem, RequestQueue, Start, StreamOffer,
 };

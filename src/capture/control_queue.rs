@@ -55,6 +55,10 @@ impl ControlQueue {
         })
     }
 
+    pub fn take_pending(&mut self) -> Controls {
+        std::mem::take(&mut self.pending)
+    }
+
     pub fn applied(&mut self, load: &Load) {
         self.counters.applied += load.controls.iter().count() as u64;
     }

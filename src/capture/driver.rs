@@ -250,6 +250,11 @@ impl Driver {
         self.controls.set(controls);
     }
 
+    /// Controls that no request will bring to the camera any more.
+    pub fn take_controls(&mut self) -> Controls {
+        self.controls.take_pending()
+    }
+
     pub fn handle_outbox_policy(&mut self, stream: usize, policy: OutboxPolicy) {
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.set_policy(policy);

@@ -147,6 +147,11 @@ impl LoopState {
         self.publish(|driver| driver.handle_controls(controls));
     }
 
+    /// Those that have not reached the camera. To be called when it was stopped.
+    pub fn take_controls(&self) -> Controls {
+        self.state.lock().driver.take_controls()
+    }
+
     pub fn set_outbox_policy(&self, stream: usize, policy: OutboxPolicy) {
         self.publish(|driver| driver.handle_outbox_policy(stream, policy));
     }

@@ -37,10 +37,21 @@ impl LibcameraSrc {
             None => buffer,
         };
         drop(progress);
+        self.sync_controls(stream, buffer.pts());
         if self.latency.observe(captured.timing.age) {
             self.announce_latency();
         }
         Ok(buffer)
+    }
+
+    /// Controls that a GstController moves are set for the frames to come, once for each frame of the first stream.
+    fn sync_controls(&self, stream: &PadStream, time: Option<gst::ClockTime>) {
+        let element = self.obj();
+        if let Some(time) = time.filter(|_| stream.index == 0)
+            && element.has_active_control_bindings()
+        {
+            let _ = element.sync_values(time);
+        }
     }
 
     /// Whether this is the last of the frames that were asked for (`num-buffers`), counted here when `src` has no stream.

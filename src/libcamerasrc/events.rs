@@ -1,6 +1,7 @@
 //! What the camera tells, in the camera's thread.
 
-use crate::camera::{CameraError, CameraEvents, Completion};
+use super::controls::ControlState;
+use crate::camera::{CameraError, CameraEvents, Completion, Controls};
 use crate::capture::clock_map::{ClockMap, ClockReading};
 use crate::capture::loop_state::LoopState;
 use crate::os::clock;
@@ -42,6 +43,7 @@ impl PipelineClock {
 pub struct Events {
     pub state: Arc<LoopState>,
     pub clock: Arc<PipelineClock>,
+    pub controls: Arc<ControlState>,
     /// Used by the camera's thread alone.
     pub map: Mutex<ClockMap>,
 }
@@ -51,6 +53,10 @@ impl CameraEvents for Events {
         let now = self.clock.read();
         let timing = self.map.lock().timing(completion.sensor_timestamp, now);
         self.state.completed(&completion, timing, now.monotonic);
+    }
+
+    fn reported(&self, metadata: Controls) {
+        self.controls.report(metadata);
     }
 
     fn failed(&self, error: CameraError) {

@@ -1,7 +1,9 @@
 //! The element.
 
 use super::{
-    base_src, error,
+    base_src,
+    controls::{ControlState, by_property_name},
+    error,
     events::PipelineClock,
     opened::{self, Opened},
     pad::LibcameraSrcPad,
@@ -58,6 +60,7 @@ pub struct LibcameraSrc {
     camera_id: Mutex<Option<String>>,
     pub streaming: Mutex<Streaming>,
     pub clock: Arc<PipelineClock>,
+    pub controls: Arc<ControlState>,
     pub latency: Latency,
     /// Frames that were pushed by the first pad while `src` had no stream.
     pub led: AtomicU64,
@@ -90,7 +93,16 @@ impl ObjectImpl for LibcameraSrc {
                 self.settings.lock().stall_timeout = value.get().unwrap_or_default();
             }
             "all-streams" => self.settings.lock().all_streams = value.get().unwrap_or_default(),
-            _ => (),
+            "extra-controls" => {
+                if let Ok(Some(extra)) = value.get::<Option<gst::Structure>>() {
+                    self.set_extra_controls(&extra);
+                }
+            }
+            name => {
+                if let Some(property) = by_property_name(name) {
+                    self.set_control(property, value);
+                }
+            }
         }
     }
 
@@ -100,7 +112,13 @@ impl ObjectImpl for LibcameraSrc {
             "pace" => self.settings.lock().pace.to_value(),
             "stall-timeout" => self.settings.lock().stall_timeout.to_value(),
             "all-streams" => self.settings.lock().all_streams.to_value(),
-            _ => stats::structure(self.session().as_deref()).to_value(),
+            "stats" => stats::structure(self.session().as_deref()).to_value(),
+            "extra-controls" => self.extra_controls().to_value(),
+            "camera-controls" => self.camera_controls().to_value(),
+            name => match by_property_name(name) {
+                Some(property) => self.control(property),
+                None => pspec.default_value().clone(),
+            },
         }
     }
 
@@ -207,6 +225,7 @@ impl ElementImpl for LibcameraSrc {
         };
         if closes {
             self.offers.lock().clear();
+            self.controls.set_infos(None);
             let camera = self.camera.lock().take();
             drop(camera);
         }
@@ -375,9 +394,11 @@ impl LibcameraSrc {
         match opened {
             Ok((opened, offers)) => {
                 gst::info!(CAT, imp = self, "camera {}", opened.device.id());
+                self.controls.set_infos(Some(opened.device.controls()));
                 *self.offers.lock() = offers;
                 *self.camera_id.lock() = Some(opened.device.id().to_owned());
                 *self.camera.lock() = Some(opened);
+                self.check_controls();
                 Ok(())
             }
             Err(error) => {

@@ -16,11 +16,13 @@
 //! | `events` | what the camera tells, with the clocks read at that moment |
 //! | `stamp` | buffers' timestamps and flags, and the latency |
 //! | `base_src` | what GstBaseSrc does not foresee |
+//! | `controls` | the camera's controls: as set, as reported |
 //! | `stats` | what the property `stats` tells |
 //! | `error` | a camera's errors as bus messages |
 
 mod base_src;
 mod capture_task;
+mod controls;
 mod delivery;
 mod error;
 mod events;

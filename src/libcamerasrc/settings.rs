@@ -1,5 +1,7 @@
 //! The element's properties, their documentation and their defaults.
 
+use super::controls::CONTROLS;
+use crate::controls::Property;
 use crate::sync::LazyLock;
 use gst::prelude::*;
 
@@ -13,6 +15,11 @@ pub struct Settings {
 }
 
 pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
+    let controls = CONTROLS.iter().map(Property::param_spec);
+    own_properties().into_iter().chain(controls).collect()
+});
+
+fn own_properties() -> Vec<glib::ParamSpec> {
     let defaults = Settings::default();
     vec![
         glib::ParamSpecString::builder("camera-name")
@@ -66,5 +73,24 @@ pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             )
             .read_only()
             .build(),
+        glib::ParamSpecBoxed::builder::<gst::Structure>("extra-controls")
+            .nick("Extra controls")
+            .blurb(
+                "Controls by name, as their properties or libcamera call them: `controls,brightness=0.2,AeEnable=false`. Each is set as its \
+                 property would be. Reads as all that were set",
+            )
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecBoxed::builder::<gst::Structure>("camera-controls")
+            .nick("The camera's controls")
+            .blurb(
+                "The controls that the opened camera has (from READY on; empty before), each a structure by the name of its property, with \
+                 `min`, `max`, `default`, and `values` where not all in between are possible. Any control may be set in every state: \
+                 before the camera is started it is given to the start, afterwards to the next frame that is requested, and again to every \
+                 later start. One that the camera lacks is ignored, with one warning; a value out of its range is replaced by the nearest, \
+                 with a warning that tells the range",
+            )
+            .read_only()
+            .build(),
     ]
-});
+}

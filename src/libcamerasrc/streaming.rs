@@ -51,35 +51,38 @@ impl LibcameraSrc {
         self.source_pad().needs_reconfigure()
     }
 
-    /// Chooses, and (re)starts the camera if that changes what it delivers.
+    /// Chooses, and (re)starts the camera if that changes what it delivers. A peer that refuses what it has just asked for may have changed its
+    /// mind: it is asked again, as long as it does.
     pub fn negotiated(&self) -> Result<(), gst::ErrorMessage> {
         let pads = participants(self.all_pads());
-        let (plan, offers) = loop {
+        loop {
             let wishes = self.wishes(&pads);
-            match self.planned(&pads, &wishes) {
-                Ok(planned) => break planned,
-                // A peer has changed its mind between two questions: ask again.
+            match self.configured(&pads, &wishes) {
                 Err(_) if changed(&wishes, &self.wishes(&pads)) => (),
-                Err(message) => return Err(message),
+                done => return done,
             }
-        };
-        if self
-            .session()
-            .is_some_and(|session| session.plan == plan && has_streams(&session, &pads))
-        {
+        }
+    }
+
+    fn configured(
+        &self,
+        pads: &[LibcameraSrcPad],
+        wishes: &[Wish],
+    ) -> Result<(), gst::ErrorMessage> {
+        let (plan, offers) = self.planned(pads, wishes)?;
+        let stays = |session: Arc<Session>| session.plan == plan && has_streams(&session, pads);
+        if self.session().is_some_and(stays) {
             return Ok(());
         }
         self.stop_session();
-        let session = Arc::new(self.started(plan, &offers, &pads)?);
-        self.publish(&session, &pads);
+        let session = Arc::new(self.started(plan, &offers, pads)?);
+        self.publish(&session, pads);
         gst::info!(CAT, imp = self, "{session:?}");
         self.announce_latency();
 
         let source = self.source_pad();
-        let Some(index) = pads.iter().position(|pad| *pad == source) else {
-            return Ok(());
-        };
-        let Some(stream) = session.streams.get(index) else {
+        let index = pads.iter().position(|pad| *pad == source);
+        let Some(stream) = index.and_then(|index| session.streams.get(index)) else {
             return Ok(());
         };
         // A peer that has changed its mind since has marked the pad, and is asked again before the next frame.
@@ -201,12 +204,11 @@ impl LibcameraSrc {
             stall_timeout: timeout,
             all_streams: settings.all_streams,
             limit: u64::try_from(limit).ok().filter(|_| !counts_itself),
-            controls: Default::default(),
+            clock: self.clock.clone(),
+            controls: self.controls.clone(),
             outboxes: pads.iter().map(LibcameraSrcPad::outbox).collect(),
         };
-        self.with_device(|device| {
-            Session::start(device, offers, plan, options, &self.clock, report)
-        })
+        self.with_device(|device| Session::start(device, offers, plan, options, report))
     }
 
     /// From here on pads wait at the new session's streams.

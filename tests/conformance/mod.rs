@@ -8,7 +8,7 @@ use std::{
 
 use gstlibcamerars::{
     camera::{
-        CameraDevice, CameraError, CameraEvents, Completion, CompletionStatus, FrameId,
+        CameraDevice, CameraError, CameraEvents, Completion, CompletionStatus, Controls, FrameId,
         FrameLayout, FrameSet, Plane, RequestId, RequestQueue, Start, StreamConfig, StreamRole,
     },
     os::memfd,
@@ -48,6 +48,7 @@ impl CameraEvents for Channel {
         let thread = std::fs::read_to_string("/proc/thread-self/comm").unwrap();
         let _ = self.0.lock().send((completion, thread.trim().to_owned()));
     }
+    fn reported(&self, _: Controls) {}
     fn failed(&self, _: CameraError) {}
 }
 

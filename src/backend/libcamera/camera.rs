@@ -7,7 +7,7 @@ use super::{
     manager::CameraManager,
     signals::{Receiver, Run},
 };
-use crate::camera::{CameraError, ControlId, ControlValue, Scalar, Start, StreamRole};
+use crate::camera::{CameraError, ControlId, ControlInfo, ControlValue, Scalar, Start, StreamRole};
 use crate::sync::{Arc, Mutex};
 use libcamera_sys as sys;
 use std::{ffi::CStr, io, ptr::NonNull};
@@ -134,6 +134,11 @@ impl Acquired {
         }
     }
 
+    pub fn controls(&self) -> Vec<ControlInfo> {
+        // SAFETY: the controls live as long as the camera.
+        unsafe { controls::infos(sys::libcamera_camera_controls(self.raw())) }
+    }
+
     /// Starts the camera, whose callbacks go to `run` until [`Self::stop`].
     pub fn start(&self, start: &Start, run: Run) -> Result<RunId, CameraError> {
         let mut runs = self.runs.lock();
@@ -141,12 +146,13 @@ impl Acquired {
             self.check("start a camera that runs", -libc::EBUSY)?;
         }
         let mut controls = start.controls.clone();
-        if let Some(duration) = start
+        let limits = ControlId(sys::FRAME_DURATION_LIMITS);
+        let duration = start
             .frame_duration
-            .and_then(|duration| i64::try_from(duration).ok())
-        {
-            let limits = ControlValue::List(vec![Scalar::I64(duration); 2]);
-            controls.set(ControlId(sys::FRAME_DURATION_LIMITS), limits);
+            .and_then(|duration| i64::try_from(duration).ok());
+        // Limits that somebody has set go before the frame rate of the caps.
+        if let Some(duration) = duration.filter(|_| controls.get(limits).is_none()) {
+            controls.set(limits, ControlValue::List(vec![Scalar::I64(duration); 2]));
         }
         // SAFETY: the control map lives as long as the camera.
         let controls =

@@ -1,31 +1,10 @@
 //! Values of controls between libcamera's memory and ours.
 
+use super::control_table;
 use crate::camera::{ControlId, ControlValue, Controls, Rectangle, Scalar, Size};
 use libcamera_sys as sys;
 use std::{ffi::c_uint, ptr::NonNull, slice};
 use sys::libcamera_control_type as kind;
-
-/// How libcamera defines a control.
-struct Definition {
-    kind: kind::Type,
-    is_list: bool,
-    /// Elements of a list; `usize::MAX` or 0 where any number will do.
-    length: usize,
-}
-
-impl Definition {
-    fn of(id: ControlId) -> Option<Self> {
-        // SAFETY: the table of controls is a constant of libcamera's; the getters change nothing.
-        unsafe {
-            let raw = NonNull::new(sys::libcamera_control_from_id(id.0 as c_uint).cast_mut())?;
-            Some(Self {
-                kind: sys::libcamera_control_id_type(raw.as_ptr()),
-                is_list: sys::libcamera_control_id_is_array(raw.as_ptr()),
-                length: sys::libcamera_control_id_size(raw.as_ptr()),
-            })
-        }
-    }
-}
 
 /// Bytes of each kind's element.
 fn element_size(kind: kind::Type) -> Option<usize> {
@@ -156,7 +135,7 @@ pub unsafe fn write(
     id: ControlId,
     value: &ControlValue,
 ) -> bool {
-    let Some(definition) = Definition::of(id) else {
+    let Some(definition) = control_table::shape(id) else {
         return false;
     };
     let mut bytes = Vec::new();
@@ -177,9 +156,7 @@ pub unsafe fn write(
         }
         ControlValue::One(_) | ControlValue::List(_) => return false,
     };
-    let fits = !definition.is_list
-        || matches!(definition.length, 0 | usize::MAX)
-        || definition.length == count;
+    let fits = definition.length.is_none_or(|length| length == count);
     if encoded.is_none() || !fits {
         return false;
     }

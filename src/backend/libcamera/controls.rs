@@ -1,7 +1,7 @@
 //! The controls, properties and metadata that the source itself reads.
 
 use super::control_value::read;
-use crate::camera::{ControlValue, Scalar};
+use crate::camera::{ControlId, ControlInfo, ControlValue, Controls, Scalar};
 use libcamera_sys as sys;
 use std::{ffi::c_uint, ptr::NonNull};
 
@@ -40,6 +40,70 @@ pub unsafe fn string(list: *const sys::libcamera_control_list_t, id: c_uint) -> 
     match unsafe { value(list, id) }? {
         ControlValue::Text(text) => Some(text),
         _ => None,
+    }
+}
+
+/// All that a list holds.
+///
+/// # Safety
+/// `list` is a live control list.
+pub unsafe fn all(list: *const sys::libcamera_control_list_t) -> Controls {
+    let mut found = Controls::default();
+    // SAFETY: as promised; reading changes nothing, though the signature would let it. The iterator is ours to destroy.
+    unsafe {
+        let iterator = sys::libcamera_control_list_iter(list.cast_mut());
+        while !sys::libcamera_control_list_iter_end(iterator) {
+            let id = ControlId(sys::libcamera_control_list_iter_id(iterator));
+            if let Some(value) = read(sys::libcamera_control_list_iter_value(iterator)) {
+                found.set(id, value);
+            }
+            sys::libcamera_control_list_iter_next(iterator);
+        }
+        sys::libcamera_control_list_iter_destroy(iterator);
+    }
+    found
+}
+
+/// The controls that a camera has.
+///
+/// # Safety
+/// `map` is null or a live control map.
+pub unsafe fn infos(map: *const sys::libcamera_control_info_map_t) -> Vec<ControlInfo> {
+    let mut found = Vec::new();
+    // SAFETY: as promised; the getters change nothing; the iterator is ours to destroy.
+    unsafe {
+        let iterator = sys::libcamera_control_info_map_iter_create(map);
+        while sys::libcamera_control_info_map_iter_has_next(iterator) {
+            let id = sys::libcamera_control_info_map_iter_key(iterator);
+            let info = sys::libcamera_control_info_map_iter_value(iterator).cast_mut();
+            if !info.is_null() {
+                found.push(ControlInfo {
+                    id: ControlId(id),
+                    min: read(sys::libcamera_control_info_min(info)),
+                    max: read(sys::libcamera_control_info_max(info)),
+                    default: read(sys::libcamera_control_info_def(info)),
+                    values: values(info),
+                });
+            }
+            sys::libcamera_control_info_map_iter_next(iterator);
+        }
+        sys::libcamera_control_info_map_iter_destroy(iterator);
+    }
+    found.sort_by_key(|info| info.id);
+    found
+}
+
+/// # Safety
+/// `info` is live.
+unsafe fn values(info: *const sys::libcamera_control_info_t) -> Vec<ControlValue> {
+    let mut count = 0;
+    // SAFETY: as promised; the values lie one behind the other, each of the size that libcamera says.
+    unsafe {
+        let first = sys::libcamera_control_info_values(info, &mut count).cast::<u8>();
+        let size = sys::libcamera_control_value_size();
+        (0..count)
+            .filter_map(|index| read(first.add(index * size).cast()))
+            .collect()
     }
 }
 

@@ -9,10 +9,10 @@ use super::{
     signals::{Run, Stream},
 };
 use crate::camera::{
-    CameraDevice, CameraError, CameraEvents, CameraInfo, CameraSystem, FrameLayout, PixelFormat,
-    RequestQueue, Start, StreamConfig, StreamOffer, StreamRole,
+    CameraDevice, CameraError, CameraEvents, CameraInfo, CameraSystem, ControlInfo, FrameLayout,
+    PixelFormat, RequestQueue, Start, StreamConfig, StreamOffer, StreamRole,
 };
-use crate::sync::Arc;
+use crate::sync::{Arc, atomic::AtomicU64};
 use std::io;
 
 /// The cameras of libcamera. The process's camera manager runs while a value of this type, or a camera of it, is held.
@@ -136,6 +136,10 @@ impl CameraDevice for Device {
         self.camera.frame_durations()
     }
 
+    fn controls(&self) -> Vec<ControlInfo> {
+        self.camera.controls()
+    }
+
     fn validate(
         &self,
         roles: &[StreamRole],
@@ -206,6 +210,7 @@ impl CameraDevice for Device {
                 .map(|configured| configured.stream)
                 .collect(),
             in_flight: requests.in_flight(),
+            reported_at: AtomicU64::new(0),
         };
         let run = self.camera.start(start, run)?;
         requests.belong_to(run);

@@ -13,6 +13,7 @@
 
 mod camera;
 mod configuration;
+mod control_table;
 mod control_value;
 mod controls;
 mod device;
@@ -21,5 +22,6 @@ mod manager;
 mod request;
 mod signals;
 
+pub use control_table::definitions as control_definitions;
 pub use device::Libcamera;
 pub use manager::CameraManager;

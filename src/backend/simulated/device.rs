@@ -6,8 +6,9 @@ use super::{
     sensor::{Sensor, Shared, Stream},
 };
 use crate::camera::{
-    CameraDevice, CameraError, CameraEvents, Controls, FrameLayout, FrameSet, PixelFormat,
-    RequestId, RequestQueue, Size, Start, StreamConfig, StreamFormat, StreamOffer, StreamRole,
+    CameraDevice, CameraError, CameraEvents, ControlInfo, Controls, FrameLayout, FrameSet,
+    PixelFormat, RequestId, RequestQueue, Size, Start, StreamConfig, StreamFormat, StreamOffer,
+    StreamRole,
 };
 use crate::sync::Arc;
 use std::io;
@@ -108,6 +109,10 @@ impl CameraDevice for Device {
     fn frame_durations(&self) -> Option<(u64, u64)> {
         let interval = self.camera.spec.interval.as_micros() as u64;
         (interval > 0).then_some((interval, interval))
+    }
+
+    fn controls(&self) -> Vec<ControlInfo> {
+        self.camera.spec.controls.clone()
     }
 
     fn validate(

@@ -10,7 +10,7 @@ pub mod picture;
 mod script;
 mod sensor;
 
-use crate::camera::{CameraDevice, CameraError, CameraInfo, CameraSystem};
+use crate::camera::{CameraDevice, CameraError, CameraInfo, CameraSystem, ControlInfo};
 use crate::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -28,6 +28,22 @@ pub struct Spec {
     pub frames: u32,
     /// Bytes by which a line is longer than its pixels.
     pub padding: u32,
+    /// What it can be told. It reports each of them as it was last told.
+    pub controls: Vec<ControlInfo>,
+}
+
+impl Default for Spec {
+    /// One stream of four frames, as fast as they are asked for.
+    fn default() -> Self {
+        Self {
+            id: "simulated".to_owned(),
+            streams: 1,
+            interval: Duration::ZERO,
+            frames: 4,
+            padding: 0,
+            controls: Vec::new(),
+        }
+    }
 }
 
 /// A simulated camera that is plugged in.

@@ -29,6 +29,7 @@ struct State {
     refuse_queue: bool,
     refuse_start: bool,
     told: Vec<(ControlId, ControlValue)>,
+    pretended: Controls,
 }
 
 /// Shared by a test and its camera.
@@ -59,9 +60,22 @@ impl Script {
         self.0.lock().refuse_start = true;
     }
 
+    /// Reports these values as well, which nobody has given it.
+    pub fn pretend(&self, metadata: &Controls) {
+        self.0.lock().pretended.extend(metadata.clone());
+    }
+
     /// Every control that the camera was given, in order.
     pub fn told(&self) -> Vec<(ControlId, ControlValue)> {
         self.0.lock().told.clone()
+    }
+
+    /// What it reports: the last value of each.
+    pub(super) fn current(&self) -> Controls {
+        let state = self.0.lock();
+        let mut current: Controls = state.told.iter().cloned().collect();
+        current.extend(state.pretended.clone());
+        current
     }
 
     pub(super) fn tell(&self, controls: &Controls) {

@@ -201,6 +201,7 @@ impl Work {
             *frame = None;
         }
         self.sequence += 1;
+        self.events.reported(self.script.current());
         self.events.completed(completion);
     }
 }

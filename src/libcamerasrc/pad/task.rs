@@ -121,7 +121,7 @@ fn announce(
     }
 }
 
-/// Whether a peer that refuses what it gets will soon get something else.
+/// Whether a peer that refuses what it gets will soon get something else: a change is on its way, or it asks for something else by now.
 fn is_about_to_change(
     source: &crate::libcamerasrc::imp::LibcameraSrc,
     pad: &LibcameraSrcPad,
@@ -131,7 +131,11 @@ fn is_about_to_change(
         .outlet()
         .stream()
         .is_none_or(|now| now.session.number != stream.session.number);
-    replaced || pad.check_reconfigure() || source.is_to_negotiate()
+    let refuses = || {
+        let configured = stream.stream();
+        configured.is_some_and(|configured| !pad.peer_query_accept_caps(&configured.caps))
+    };
+    replaced || pad.check_reconfigure() || source.is_to_negotiate() || refuses()
 }
 
 fn end(pad: &LibcameraSrcPad) -> ControlFlow<()> {

@@ -16,11 +16,12 @@ mod stream;
 
 use super::{
     capture_task::{self, Gate, Report, Worker},
+    controls::ControlState,
     events::{Events, PipelineClock},
     negotiation::{self, Plan},
     ticker::Ticker,
 };
-use crate::camera::{CameraDevice, CameraError, Controls, Start, StreamRole};
+use crate::camera::{CameraDevice, CameraError, Start, StreamRole};
 use crate::capture::clock_map::ClockMap;
 use crate::capture::driver::{Driver, GLANCES, Policy};
 use crate::capture::loop_state::LoopState;
@@ -47,6 +48,7 @@ pub struct Session {
     /// From one frame to the next, where that is known.
     pub interval: Option<gst::ClockTime>,
     state: Arc<LoopState>,
+    controls: Arc<ControlState>,
     tickers: Mutex<Vec<Ticker>>,
     gate: Arc<Gate>,
     /// `None` once the session is stopped.
@@ -60,12 +62,13 @@ impl std::fmt::Debug for Session {
 }
 
 /// How the application wants it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Options {
     pub stall_timeout: Option<gst::ClockTime>,
     pub all_streams: bool,
     pub limit: Option<u64>,
-    pub controls: Controls,
+    pub clock: Arc<PipelineClock>,
+    pub controls: Arc<ControlState>,
     /// By stream.
     pub outboxes: Vec<OutboxPolicy>,
 }
@@ -78,7 +81,6 @@ impl Session {
         offers: &[Offer],
         plan: Plan,
         options: Options,
-        clock: &Arc<PipelineClock>,
         report: impl Fn(Report<'_>) + Send + Sync + 'static,
     ) -> Result<Self, CameraError> {
         let roles: Vec<StreamRole> = plan.streams.iter().map(|stream| stream.role).collect();
@@ -129,11 +131,7 @@ impl Session {
         for (stream, policy) in options.outboxes.into_iter().enumerate() {
             driver.handle_outbox_policy(stream, policy);
         }
-        let start = Start {
-            requests: driver.request_count(),
-            frame_duration,
-            controls: options.controls,
-        };
+        let requests = driver.request_count();
         let state = Arc::new(LoopState::new(driver, wake, clock::monotonic));
         let streams: Result<Vec<SessionStream>, glib::BoolError> = frames
             .into_iter()
@@ -155,8 +153,14 @@ impl Session {
 
         let events = Events {
             state: state.clone(),
-            clock: clock.clone(),
+            clock: options.clock,
+            controls: options.controls.clone(),
             map: Mutex::new(ClockMap::default()),
+        };
+        let start = Start {
+            requests,
+            frame_duration,
+            controls: options.controls.start(&state),
         };
         let queue = device.start(&start, Arc::new(events))?;
         let worker = Worker::new(queue, report);
@@ -169,6 +173,7 @@ impl Session {
             tickers: Mutex::default(),
             gate: gate.get_or_init(|| task).clone(),
             worker: Mutex::new(Some(worker)),
+            controls: options.controls,
             streams,
             state,
             plan,
@@ -217,6 +222,7 @@ impl Session {
     /// To be called after [`Self::halt`].
     pub fn finish(&self, device: &mut dyn CameraDevice) {
         device.stop();
+        self.controls.give_back(self.state.take_controls());
         let worker = self.worker.lock().take();
         drop(worker);
         self.state.end();

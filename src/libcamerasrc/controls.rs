@@ -1,0 +1,288 @@
+//! The camera's controls as the application has set them, and as the camera has reported them. The two never mix: what was reported is not sent.
+//!
+//! A value that is set goes three ways, and is never lost between them: it is remembered for each start of the camera; while the camera runs it
+//! is also given to the driver, for the next request; and what the driver could not bring to the camera before a stop comes back. A start takes
+//! what is remembered and makes its driver known in one step, so that a value which is set meanwhile is in the one or goes to the other.
+
+use super::imp::{CAT, LibcameraSrc};
+use crate::camera::{ControlId, ControlInfo, ControlValue, Controls};
+use crate::capture::loop_state::LoopState;
+use crate::controls::{
+    Checked, Property, check, from_value, properties, property_name, to_field, to_value,
+};
+use crate::sync::{Arc, LazyLock, Mutex, Weak};
+use gst::{prelude::*, subclass::prelude::*};
+use std::collections::BTreeSet;
+
+/// A property for each control that the libcamera in use defines.
+pub static CONTROLS: LazyLock<Vec<Property>> = LazyLock::new(|| properties(definitions()));
+
+#[cfg(feature = "libcamera")]
+fn definitions() -> &'static [crate::camera::ControlDefinition] {
+    crate::backend::libcamera::control_definitions()
+}
+
+#[cfg(not(feature = "libcamera"))]
+fn definitions() -> &'static [crate::camera::ControlDefinition] {
+    &[]
+}
+
+/// Controls of which each value is an order, not a state: they are sent once, and not again at the next start.
+const ORDERS: &[&str] = &["AfTrigger", "AePrecaptureTrigger"];
+
+fn is_order(id: ControlId) -> bool {
+    let property = CONTROLS
+        .iter()
+        .find(|property| property.definition.id == id);
+    property.is_some_and(|property| ORDERS.contains(&property.definition.name.as_str()))
+}
+
+pub fn by_property_name(name: &str) -> Option<&'static Property> {
+    CONTROLS.iter().find(|property| property.name == name)
+}
+
+/// By the property's name or libcamera's.
+fn by_any_name(name: &str) -> Option<&'static Property> {
+    by_property_name(name).or_else(|| {
+        CONTROLS
+            .iter()
+            .find(|property| property.definition.name == name)
+    })
+}
+
+#[derive(Debug, Default)]
+struct State {
+    wanted: Controls,
+    /// Of the open camera.
+    infos: Option<Vec<ControlInfo>>,
+    reported: Controls,
+    /// Controls that this camera lacks, and somebody was told so.
+    warned: BTreeSet<ControlId>,
+    running: Weak<LoopState>,
+}
+
+/// A leaf lock: what comes out of it is done after it was left.
+#[derive(Debug, Default)]
+pub struct ControlState(Mutex<State>);
+
+impl ControlState {
+    /// What the camera can be told, from READY on.
+    pub fn set_infos(&self, infos: Option<Vec<ControlInfo>>) {
+        let mut state = self.0.lock();
+        state.infos = infos;
+        state.warned.clear();
+        state.reported = Controls::default();
+    }
+
+    /// A frame has brought these values.
+    pub fn report(&self, metadata: Controls) {
+        let before = std::mem::replace(&mut self.0.lock().reported, metadata);
+        drop(before);
+    }
+
+    /// What the camera is to be started with; from now on `running` gets what is set.
+    pub fn start(&self, running: &Arc<LoopState>) -> Controls {
+        let mut state = self.0.lock();
+        state.running = Arc::downgrade(running);
+        let all = state.wanted.clone();
+        for (id, _) in all.iter().filter(|(id, _)| is_order(*id)) {
+            state.wanted.remove(id);
+        }
+        all.into_iter()
+            .filter_map(|(id, value)| Some((id, state.fitting(id, value)?)))
+            .collect()
+    }
+
+    /// What did not reach the camera before it was stopped.
+    pub fn give_back(&self, left: Controls) {
+        let mut state = self.0.lock();
+        for (id, value) in left {
+            if state.wanted.get(id).is_none() {
+                state.wanted.set(id, value);
+            }
+        }
+    }
+
+    fn current(&self, id: ControlId) -> Option<ControlValue> {
+        let state = self.0.lock();
+        let reported = state.reported.get(id).or_else(|| state.wanted.get(id));
+        let default = || state.info(id)?.default.clone();
+        reported.cloned().or_else(default)
+    }
+}
+
+impl State {
+    fn info(&self, id: ControlId) -> Option<&ControlInfo> {
+        self.infos.as_ref()?.iter().find(|info| info.id == id)
+    }
+
+    /// What the open camera makes of a value; `None` where it lacks the control.
+    fn fitting(&self, id: ControlId, value: ControlValue) -> Option<ControlValue> {
+        let info = self.info(id)?;
+        Some(match check(info, &value) {
+            Checked::Fits => value,
+            Checked::Clamped(nearest) => nearest,
+        })
+    }
+
+    /// What is to be said of a value that somebody sets.
+    fn complaint(&mut self, property: &Property, value: &ControlValue) -> Option<String> {
+        let (id, name) = (property.definition.id, &property.name);
+        self.infos.as_ref()?;
+        let Some(info) = self.info(id) else {
+            let first = self.warned.insert(id);
+            return first.then(|| {
+                format!("this camera has no control '{name}': it is ignored; the property 'camera-controls' lists those that it has")
+            });
+        };
+        let Checked::Clamped(nearest) = check(info, value) else {
+            return None;
+        };
+        let shown = |value: Option<&ControlValue>| -> String {
+            value.map_or_else(|| "?".to_owned(), |value| text(property, value))
+        };
+        let range = if info.values.is_empty() {
+            format!(
+                "from {} to {}",
+                shown(info.min.as_ref()),
+                shown(info.max.as_ref())
+            )
+        } else {
+            let values: Vec<String> = info
+                .values
+                .iter()
+                .map(|value| text(property, value))
+                .collect();
+            format!("one of {}", values.join(", "))
+        };
+        Some(format!(
+            "{name} = {} is out of this camera's range ({range}): {} is used",
+            text(property, value),
+            text(property, &nearest)
+        ))
+    }
+}
+
+fn text(property: &Property, value: &ControlValue) -> String {
+    let field = to_field(&property.definition, value);
+    let text = field.serialize();
+    text.map_or_else(|_| format!("{value:?}"), |text| text.to_string())
+}
+
+impl LibcameraSrc {
+    pub fn control(&self, property: &Property) -> glib::Value {
+        let value = self.controls.current(property.definition.id);
+        to_value(&property.definition, value.as_ref())
+    }
+
+    pub fn set_control(&self, property: &Property, value: &glib::Value) {
+        let Some(value) = from_value(&property.definition, value) else {
+            return self.warn(&format!(
+                "'{}' takes another type or number of values than {value:?}",
+                property.name
+            ));
+        };
+        let id = property.definition.id;
+        let mut state = self.controls.0.lock();
+        let complaint = state.complaint(property, &value);
+        let running = state.running.upgrade();
+        let now = state
+            .fitting(id, value.clone())
+            .filter(|_| running.is_some());
+        state.reported.remove(id);
+        // An order that the running camera gets now is not given again at the next start.
+        if now.is_none() || !is_order(id) {
+            state.wanted.set(id, value);
+        }
+        drop(state);
+        if let (Some(running), Some(now)) = (running, now) {
+            running.set_controls([(id, now)].into_iter().collect());
+        }
+        if let Some(complaint) = complaint {
+            self.warn(&complaint);
+        }
+    }
+
+    /// Any number of controls by name.
+    pub fn set_extra_controls(&self, extra: &gst::StructureRef) {
+        for (name, value) in extra.iter() {
+            match by_any_name(name) {
+                Some(property) if property.definition.is_input => {
+                    self.set_control(property, value);
+                }
+                Some(_) => self.warn(&format!("'{name}' in extra-controls can only be read")),
+                None => self.warn(&format!(
+                    "libcamera has no control '{name}' (in extra-controls)"
+                )),
+            }
+        }
+    }
+
+    /// Everything that was set, by the names of the properties.
+    pub fn extra_controls(&self) -> gst::Structure {
+        let wanted = self.controls.0.lock().wanted.clone();
+        let mut structure = gst::Structure::new_empty("controls");
+        for (id, value) in wanted.iter() {
+            if let Some(property) = CONTROLS
+                .iter()
+                .find(|property| property.definition.id == id)
+            {
+                structure.set_value(&property.name, to_field(&property.definition, value));
+            }
+        }
+        structure
+    }
+
+    /// What the open camera can be told.
+    pub fn camera_controls(&self) -> gst::Structure {
+        let infos = self.controls.0.lock().infos.clone().unwrap_or_default();
+        let mut structure = gst::Structure::new_empty("camera-controls");
+        for info in infos {
+            let property = CONTROLS
+                .iter()
+                .find(|property| property.definition.id == info.id);
+            let Some(Property { definition, .. }) = property else {
+                continue;
+            };
+            let mut control = gst::Structure::new_empty("control");
+            let limits = [
+                ("min", &info.min),
+                ("max", &info.max),
+                ("default", &info.default),
+            ];
+            for (name, limit) in limits {
+                if let Some(limit) = limit {
+                    control.set_value(name, to_field(definition, limit));
+                }
+            }
+            if !info.values.is_empty() {
+                let values = info.values.iter().map(|value| to_field(definition, value));
+                control.set("values", gst::List::from_values(values));
+            }
+            structure.set(property_name(definition), control);
+        }
+        structure
+    }
+
+    /// A camera was opened: what was set before, and it cannot do, is told now.
+    pub fn check_controls(&self) {
+        let mut state = self.controls.0.lock();
+        let wanted = state.wanted.clone();
+        let mut complaints = Vec::new();
+        for (id, value) in wanted.iter() {
+            let property = CONTROLS
+                .iter()
+                .find(|property| property.definition.id == id);
+            complaints.extend(property.and_then(|property| state.complaint(property, value)));
+        }
+        drop(state);
+        for complaint in complaints {
+            self.warn(&complaint);
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        gst::warning!(CAT, imp = self, "{text}");
+        gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{text}"));
+    }
+}
