@@ -202,6 +202,7 @@ fn started(device: &mut dyn CameraDevice) -> Session {
                         .lock()
                         .queue(request, &frames, same_frames, controls.as_deref())
                         .unwrap(),
+                    Action::TellOfStarvation(_) => (),
                     other => panic!("{other:?}"),
                 }
             }

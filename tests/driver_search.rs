@@ -297,7 +297,9 @@ impl World {
             .poll_action()
             .expect("has_work() promised something")
         {
-            Action::WarnOfStall => unreachable!("nobody glances at this camera"),
+            Action::WarnOfStall | Action::TellOfStarvation(_) => {
+                unreachable!("nobody looks at this camera's time")
+            }
             Action::Report(_) => {
                 self.reports += 1;
                 assert!(
@@ -432,6 +434,11 @@ impl World {
         assert!(
             self.driver.is_consistent(),
             "a frame is in two places, or in none"
+        );
+        assert_eq!(
+            self.driver.clone().take_controls(),
+            self.control.pending.map(control).unwrap_or_default(),
+            "what is still to be sent"
         );
         let in_flight = self
             .camera

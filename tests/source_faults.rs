@@ -391,3 +391,83 @@ fn a_name_that_is_not_utf8_is_an_error_and_no_crash() {
     let name: String = source.element.property("camera-name");
     assert_eq!(name, "odd\u{fffd}");
 }
+
+/// Pretends to be an encoder that holds so many frames before it gives the first one back.
+fn looks_ahead(source: &Source, frames: u32) {
+    let pad = source.element.static_pad("src").unwrap();
+    pad.add_probe(
+        gst::PadProbeType::QUERY_DOWNSTREAM,
+        move |_, info| match info.query_mut().map(gst::QueryRef::view_mut) {
+            Some(gst::QueryViewMut::Allocation(query)) => {
+                query.add_allocation_pool(None::<&gst::BufferPool>, 1000, frames, 0);
+                query.add_allocation_meta::<gst_video::VideoMeta>(None);
+                gst::PadProbeReturn::Handled
+            }
+            _ => gst::PadProbeReturn::Ok,
+        },
+    );
+}
+
+/// Holds frames, and says of how many different ones of the camera's they are.
+fn hold(source: &Source, count: usize) -> usize {
+    let samples: Vec<gst::Sample> = (0..count).map(|_| source.pull().unwrap()).collect();
+    let mut pools: Vec<bool> = Vec::new();
+    for sample in &samples {
+        assert!(levels(sample) >= 8);
+        let memory = sample.buffer().unwrap().peek_memory(0);
+        pools.push(memory.is_memory_type::<gst_allocators::FdMemory>());
+    }
+    pools.iter().filter(|of_the_camera| **of_the_camera).count()
+}
+
+#[test]
+fn a_consumer_that_looks_ahead_gets_as_many_frames_as_it_needs() {
+    let _alone = alone("look-ahead");
+    camera(2);
+    let source = source("");
+    looks_ahead(&source, 10);
+    source.set_state(gst::State::Playing);
+    assert_eq!(hold(&source, 10), 10, "frames of the camera's own");
+    source.pull().unwrap();
+    assert_eq!(source.error(), None);
+}
+
+#[test]
+fn a_consumer_that_holds_more_than_there_are_gets_copies() {
+    let _alone = alone("copies");
+    camera(2);
+    let source = source("");
+    looks_ahead(&source, 100);
+    source.set_state(gst::State::Playing);
+    let of_the_camera = hold(&source, 100);
+    assert!((20..40).contains(&of_the_camera), "{of_the_camera}");
+
+    drop(source);
+    // And whoever asks for copies, however few frames there are.
+    let asked = playing("copy-threshold=2 buffer-count=6");
+    assert!(hold(&asked, 30) <= 5);
+    assert_eq!(asked.error(), None);
+}
+
+#[test]
+fn starvation_is_told_once_a_second() {
+    let _alone = alone("starvation");
+    camera(2);
+    let source = playing("");
+    let held: Vec<gst::Sample> = (0..4).map(|_| source.pull().unwrap()).collect();
+    let bus = source.pipeline.bus().unwrap();
+    let starved = bus.timed_pop_filtered(
+        gst::ClockTime::from_seconds(10),
+        &[gst::MessageType::Element],
+    );
+    let starved = starved.expect("a message");
+    let details = starved.structure().unwrap();
+    assert_eq!(details.name(), "libcamerasrc-starved");
+    assert_eq!(details.get::<&str>("pad").unwrap(), "src");
+    drop(held);
+    for _ in 0..30 {
+        source.pull().unwrap();
+    }
+    let more = std::iter::from_fn(|| bus.pop_filtered(&[gst::MessageType::Element]));
+    assert!(more.count() <= 1);
+}

@@ -45,6 +45,8 @@ pub enum Action {
     Report(Arc<CameraError>),
     /// The camera has requests and completes none: warn the user. It may go on by itself.
     WarnOfStall,
+    /// Consumers have every frame of this stream.
+    TellOfStarvation(usize),
 }
 
 /// How requests are made.
@@ -84,6 +86,8 @@ pub struct Driver {
     ended: bool,
     cancelled_in_a_row: usize,
     watch: Watch,
+    /// Streams whose starvation is to be told.
+    starved: Vec<usize>,
 }
 
 /// Tells a stall from a pause between two frames.
@@ -118,6 +122,7 @@ impl Driver {
             failed: false,
             cancelled_in_a_row: 0,
             watch: Watch::default(),
+            starved: Vec::new(),
             ended: false,
         }
     }
@@ -274,8 +279,10 @@ impl Driver {
     }
 
     pub fn note_starvation(&mut self, now: u64) {
-        for stream in &mut self.streams {
-            stream.note_starvation(now);
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            if stream.note_starvation(now) {
+                self.starved.push(index);
+            }
         }
     }
 
@@ -333,7 +340,10 @@ impl Driver {
 
     /// Whether [`Self::poll_action`] would give something.
     pub fn has_work(&self) -> bool {
-        self.failure.is_some() || self.watch.warning_due || self.queueable().is_some()
+        self.failure.is_some()
+            || self.watch.warning_due
+            || !self.starved.is_empty()
+            || self.queueable().is_some()
     }
 
     pub fn poll_action(&mut self) -> Option<Action> {
@@ -342,6 +352,9 @@ impl Driver {
         }
         if std::mem::take(&mut self.watch.warning_due) {
             return Some(Action::WarnOfStall);
+        }
+        if let Some(stream) = self.starved.pop() {
+            return Some(Action::TellOfStarvation(stream));
         }
         let (request, frames, same_frames) = self.queueable()?;
         for (stream, frame) in self.streams.iter_mut().zip(frames) {

@@ -35,6 +35,8 @@ pub struct Captured {
     pub timing: Timing,
     /// When it was completed, in nanoseconds of CLOCK_MONOTONIC.
     pub completed_at: u64,
+    /// How many frames of the stream are not downstream, once this one is.
+    pub spare: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +64,9 @@ pub struct Counters {
     pub starved: u64,
 }
 
+/// Starvation of a stream is told once in so long.
+const STARVATION_INTERVAL_NS: u64 = 1_000_000_000;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stream {
     places: Vec<Place>,
@@ -72,7 +77,11 @@ pub struct Stream {
     muted: bool,
     /// How many frames are in the outbox or downstream.
     with_consumer: usize,
+    /// How many are downstream.
+    downstream: usize,
     starved_since: Option<u64>,
+    /// When that was last told.
+    starvation_told: Option<u64>,
     /// The outbox holds its last item, or has handed it out.
     ended: bool,
     last_sequence: Option<u32>,
@@ -88,7 +97,9 @@ impl Stream {
             policy: OutboxPolicy::default(),
             muted: false,
             with_consumer: 0,
+            downstream: 0,
             starved_since: None,
+            starvation_told: None,
             ended: false,
             last_sequence: None,
             counters: Counters::default(),
@@ -155,6 +166,7 @@ impl Stream {
             bytes_used: completed.bytes_used,
             timing,
             completed_at: now,
+            spare: 0,
         }));
     }
 
@@ -184,10 +196,11 @@ impl Stream {
     }
 
     pub fn next_delivery(&mut self) -> Option<Delivery> {
-        let delivery = self.outbox.pop_front()?;
-        match delivery {
+        let mut delivery = self.outbox.pop_front()?;
+        match &mut delivery {
             Delivery::Frame(captured) => {
                 self.put(captured.frame, Place::Downstream);
+                captured.spare = self.places.len() - self.downstream;
                 self.counters.delivered += 1;
             }
             // It stays, for whoever asks again.
@@ -237,12 +250,22 @@ impl Stream {
         self.is_starved() != self.starved_since.is_some()
     }
 
-    pub fn note_starvation(&mut self, now: u64) {
+    /// True when it is to be told: the stream has starved, and that was not told a moment ago.
+    pub fn note_starvation(&mut self, now: u64) -> bool {
         if self.is_starved() {
             self.starved_since.get_or_insert(now);
-        } else if let Some(since) = self.starved_since.take() {
+            let due = self
+                .starvation_told
+                .is_none_or(|told| now.saturating_sub(told) >= STARVATION_INTERVAL_NS);
+            if due {
+                self.starvation_told = Some(now);
+            }
+            return due;
+        }
+        if let Some(since) = self.starved_since.take() {
             self.counters.starved += now.saturating_sub(since);
         }
+        false
     }
 
     /// Makes a frame free from whatever place it is in.
@@ -256,6 +279,8 @@ impl Stream {
         if let Some(current) = self.places.get_mut(frame.0 as usize) {
             self.with_consumer += usize::from(with_consumer(place));
             self.with_consumer -= usize::from(with_consumer(*current));
+            self.downstream += usize::from(place == Place::Downstream);
+            self.downstream -= usize::from(*current == Place::Downstream);
             *current = place;
         }
     }
@@ -280,6 +305,7 @@ impl Stream {
             .filter(|delivery| **delivery == Delivery::Eos)
             .count();
         listed(Place::Free, self.free.iter().copied().collect())
+            && self.downstream == self.frames_in(Place::Downstream)
             && self.with_consumer
                 == self.frames_in(Place::Outbox) + self.frames_in(Place::Downstream)
             && listed(Place::Outbox, waiting.collect())

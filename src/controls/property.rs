@@ -10,13 +10,19 @@ pub struct Property {
     pub definition: ControlDefinition,
 }
 
+/// Controls that libcamera defines as reported only, and that some of its cameras take all the same.
+const ALSO_INPUTS: &[&str] = &["ColourTemperature", "ScalerCrops"];
+
 /// A property for each of these controls, in their order.
 pub fn properties(definitions: &[ControlDefinition]) -> Vec<Property> {
     definitions
         .iter()
         .map(|definition| Property {
             name: names::property_name(definition),
-            definition: definition.clone(),
+            definition: ControlDefinition {
+                is_input: definition.is_input || ALSO_INPUTS.contains(&definition.name.as_str()),
+                ..definition.clone()
+            },
         })
         .collect()
 }

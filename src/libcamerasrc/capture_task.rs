@@ -40,6 +40,8 @@ pub type Gate = TaskGate<Task>;
 pub enum Report<'a> {
     Failed(&'a CameraError),
     Stalled,
+    /// By its place in the plan.
+    Starved(usize),
 }
 
 /// What the task works with. Its owner drops it after the camera was stopped, in a thread of its own choice: nobody but the task, which is
@@ -84,6 +86,7 @@ impl Worker {
                     state.reported();
                 }
                 Action::WarnOfStall => (self.report)(Report::Stalled),
+                Action::TellOfStarvation(stream) => (self.report)(Report::Starved(stream)),
             }
         }
         state.count_round(idle);

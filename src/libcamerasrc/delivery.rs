@@ -2,12 +2,14 @@
 
 use super::{
     imp::{CAT, LibcameraSrc},
-    pad::LibcameraSrcPad,
+    pad::{LibcameraSrcPad, Progress},
     session::PadStream,
+    settings::MOST_FRAMES,
     stamp::stamp,
 };
 use crate::capture::stream::Captured;
 use crate::sync::atomic::Ordering;
+use crate::video::repack::Repack;
 use gst::{prelude::*, subclass::prelude::*};
 
 impl LibcameraSrc {
@@ -32,8 +34,12 @@ impl LibcameraSrc {
         if let Some(buffer) = buffer.get_mut() {
             stamp(buffer, captured, stream, self.obj().base_time(), discont);
         }
+        let threshold = usize::try_from(self.copy_threshold.load(Ordering::Relaxed))
+            .unwrap_or(progress.holds_all.into());
+        let few = captured.spare < threshold;
         let buffer = match &progress.repack {
             Some(repack) => repack.repack(&buffer)?,
+            None if few => relieved(&mut progress, stream, &buffer)?,
             None => buffer,
         };
         drop(progress);
@@ -60,14 +66,18 @@ impl LibcameraSrc {
         limit.is_some_and(|limit| self.led.fetch_add(1, Ordering::Relaxed) + 1 >= limit)
     }
 
-    /// After the ALLOCATION query: a peer that cannot see how the frames' planes lie gets copies. Downstream's pools are left alone, since the
-    /// camera's frames are what is pushed.
-    pub fn prepare_copies(
+    /// After the ALLOCATION query: a peer that cannot see how the frames' planes lie gets copies, and one that holds many frames at once has
+    /// the camera asked for more. Downstream's pools are left alone, since the camera's frames are what is pushed.
+    pub fn answered(
         &self,
         pad: &LibcameraSrcPad,
         stream: &PadStream,
         answer: Option<&mut gst::query::Allocation>,
     ) {
+        let pools = answer
+            .as_ref()
+            .map(|query| query.allocation_pools().map(|(_, _, min, _)| min).max());
+        self.provide_for(pad, stream, pools.flatten().unwrap_or_default());
         let sees_layout = answer.is_some_and(|query| {
             query
                 .find_allocation_meta::<gst_video::VideoMeta>()
@@ -92,8 +102,41 @@ impl LibcameraSrc {
         drop(before);
     }
 
+    /// Downstream holds so many frames before it gives the first one back.
+    fn provide_for(&self, pad: &LibcameraSrcPad, stream: &PadStream, held: u32) {
+        let Some(configured) = stream.stream() else {
+            return;
+        };
+        pad.progress().holds_all = held >= configured.frames;
+        let needed = (held + FRAMES_FOR_THE_CAMERA).min(MOST_FRAMES);
+        if held > 0 && needed > configured.frames && needed > pad.frames_needed() {
+            pad.set_frames_needed(needed);
+            self.renegotiate();
+        }
+    }
+
     pub fn announce_latency(&self) {
         let element = self.obj();
         let _ = element.post_message(gst::message::Latency::builder().src(&*element).build());
+    }
+}
+
+/// Frames that go round between camera and pad while downstream holds the others.
+const FRAMES_FOR_THE_CAMERA: u32 = 2;
+
+/// A copy, so that the camera's frame goes home.
+fn relieved(
+    progress: &mut Progress,
+    stream: &PadStream,
+    buffer: &gst::BufferRef,
+) -> Result<gst::Buffer, gst::FlowError> {
+    if progress.relief.is_none() {
+        let configured = stream.stream().ok_or(gst::FlowError::Error)?;
+        progress.relief = Repack::for_caps(&configured.caps).ok();
+    }
+    match &progress.relief {
+        Some(relief) => relief.repack(buffer),
+        // Compressed or raw sensor data, which has no planes.
+        None => buffer.copy_deep().map_err(|_| gst::FlowError::Error),
     }
 }

@@ -1,4 +1,4 @@
-//! A camera's errors as bus messages. The text of each says what to do next; see [`crate::camera::CameraError`].
+//! What goes wrong with a camera, as bus messages. The text of each says what to do next; see [`crate::camera::CameraError`].
 
 use crate::camera::CameraError;
 
@@ -38,4 +38,12 @@ pub fn stall_warning(
         .details(details)
         .src(source)
         .build()
+}
+
+/// Not a warning: a consumer that is slower than the camera causes it all the time, and `outbox` and `copy-threshold` say what follows.
+pub fn starvation(source: &super::LibcameraSrc, pad: &str) -> gst::Message {
+    let details = gst::Structure::builder("libcamerasrc-starved")
+        .field("pad", pad)
+        .build();
+    gst::message::Element::builder(details).src(source).build()
 }

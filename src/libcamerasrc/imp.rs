@@ -9,7 +9,7 @@ use super::{
     pad::LibcameraSrcPad,
     request_pads,
     session::{NoFrame, Session},
-    settings::{PROPERTIES, Settings},
+    settings::{DEFAULT_COPY_THRESHOLD, PROPERTIES, Settings},
     stamp::Latency,
     stats,
 };
@@ -19,7 +19,7 @@ use crate::camera::StreamRole;
 use crate::capture::outlet::Turn;
 use crate::sync::{
     Arc, LazyLock, Mutex,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicI32, AtomicU64, Ordering},
 };
 use crate::video::caps::Offer;
 use crate::video::format::template_caps;
@@ -62,6 +62,8 @@ pub struct LibcameraSrc {
     pub clock: Arc<PipelineClock>,
     pub controls: Arc<ControlState>,
     pub latency: Latency,
+    /// The property: read for every frame.
+    pub copy_threshold: AtomicI32,
     /// Frames that were pushed by the first pad while `src` had no stream.
     pub led: AtomicU64,
 }
@@ -93,6 +95,11 @@ impl ObjectImpl for LibcameraSrc {
                 self.settings.lock().stall_timeout = value.get().unwrap_or_default();
             }
             "all-streams" => self.settings.lock().all_streams = value.get().unwrap_or_default(),
+            "buffer-count" => self.settings.lock().buffer_count = value.get().unwrap_or_default(),
+            "copy-threshold" => {
+                self.copy_threshold
+                    .store(value.get().unwrap_or_default(), Ordering::Relaxed);
+            }
             "extra-controls" => {
                 if let Ok(Some(extra)) = value.get::<Option<gst::Structure>>() {
                     self.set_extra_controls(&extra);
@@ -112,6 +119,8 @@ impl ObjectImpl for LibcameraSrc {
             "pace" => self.settings.lock().pace.to_value(),
             "stall-timeout" => self.settings.lock().stall_timeout.to_value(),
             "all-streams" => self.settings.lock().all_streams.to_value(),
+            "buffer-count" => self.settings.lock().buffer_count.to_value(),
+            "copy-threshold" => self.copy_threshold.load(Ordering::Relaxed).to_value(),
             "stats" => stats::structure(self.session().as_deref()).to_value(),
             "extra-controls" => self.extra_controls().to_value(),
             "camera-controls" => self.camera_controls().to_value(),
@@ -127,6 +136,8 @@ impl ObjectImpl for LibcameraSrc {
         let element = self.obj();
         element.set_live(true);
         element.set_format(gst::Format::Time);
+        self.copy_threshold
+            .store(DEFAULT_COPY_THRESHOLD, Ordering::Relaxed);
         let pad = self.source_pad();
         pad.outlet().set_flushing(false);
         self.watch_source_pad(&pad);
@@ -294,12 +305,12 @@ impl BaseSrcImpl for LibcameraSrc {
         &self,
         query: &mut gst::query::Allocation,
     ) -> Result<(), gst::LoggableError> {
-        while query.allocation_pools().next().is_some() {
-            query.remove_nth_allocation_pool(0);
-        }
         let pad = self.source_pad();
         if let Some(stream) = pad.outlet().stream() {
-            self.prepare_copies(&pad, &stream, Some(query));
+            self.answered(&pad, &stream, Some(query));
+        }
+        while query.allocation_pools().next().is_some() {
+            query.remove_nth_allocation_pool(0);
         }
         Ok(())
     }
@@ -417,6 +428,7 @@ impl LibcameraSrc {
         self.led.store(0, Ordering::Relaxed);
         for pad in self.all_pads() {
             pad.outlet().reset();
+            pad.set_frames_needed(0);
         }
         self.set_playing(false);
     }

@@ -11,6 +11,8 @@ pub struct Wish {
     pub pad: String,
     pub role: StreamRole,
     pub peer: gst::Caps,
+    /// Frames to ask the camera for; 0 leaves that to the camera.
+    pub frames: u32,
 }
 
 /// What each pad gets.
@@ -24,6 +26,8 @@ pub struct PlannedStream {
     pub pad: String,
     pub role: StreamRole,
     pub choice: Choice,
+    /// Frames to ask the camera for; 0 leaves that to the camera.
+    pub frames: u32,
 }
 
 /// What the camera offers for streams of these roles at once, not paced.
@@ -257,6 +261,7 @@ mod tests {
             pad: "src".to_owned(),
             role: StreamRole::VideoRecording,
             peer: caps.parse().unwrap(),
+            frames: 0,
         }
     }
 

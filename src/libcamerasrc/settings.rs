@@ -12,12 +12,20 @@ pub struct Settings {
     /// Nanoseconds; 0 does not watch.
     pub stall_timeout: u64,
     pub all_streams: bool,
+    /// 0 leaves it to the camera and downstream.
+    pub buffer_count: u32,
 }
+
+/// As downstream needs it.
+pub const DEFAULT_COPY_THRESHOLD: i32 = -1;
 
 pub static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
     let controls = CONTROLS.iter().map(Property::param_spec);
     own_properties().into_iter().chain(controls).collect()
 });
+
+/// More are not asked for, whatever downstream says.
+pub const MOST_FRAMES: u32 = 32;
 
 fn own_properties() -> Vec<glib::ParamSpec> {
     let defaults = Settings::default();
@@ -57,6 +65,29 @@ fn own_properties() -> Vec<glib::ParamSpec> {
             )
             .default_value(defaults.all_streams)
             .mutable_ready()
+            .build(),
+        glib::ParamSpecUInt::builder("buffer-count")
+            .nick("Buffer count")
+            .blurb(
+                "Frames to ask the camera for, for each stream; 0 (default) takes as many as the camera proposes, or as downstream says that it \
+                 holds (ALLOCATION query) and two more. The camera may give another number",
+            )
+            .maximum(MOST_FRAMES)
+            .default_value(defaults.buffer_count)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecInt::builder("copy-threshold")
+            .nick("Copy threshold")
+            .blurb(
+                "A frame is copied, and goes back to the camera at once, when fewer frames than this would be left that are not downstream. 0 \
+                 never copies: a consumer that holds all frames stops the stream until it gives one back. -1 (default) is 1 behind a consumer \
+                 that says that it holds as many frames as there are (ALLOCATION query), as encoders do that look ahead, and 0 otherwise. The \
+                 element message `libcamerasrc-starved` with the `pad`, once a second at most, tells that consumers have all frames",
+            )
+            .minimum(-1)
+            .maximum(MOST_FRAMES as i32)
+            .default_value(DEFAULT_COPY_THRESHOLD)
+            .mutable_playing()
             .build(),
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")

@@ -85,6 +85,11 @@ impl LibcameraSrc {
         let Some(stream) = index.and_then(|index| session.streams.get(index)) else {
             return Ok(());
         };
+        let mut progress = source.progress();
+        progress.next_sequence = None;
+        let before = (progress.repack.take(), progress.relief.take());
+        drop(progress);
+        drop(before);
         // A peer that has changed its mind since has marked the pad, and is asked again before the next frame.
         if self.obj().set_caps(&stream.caps).is_ok() || source.needs_reconfigure() {
             return Ok(());
@@ -102,6 +107,10 @@ impl LibcameraSrc {
                 pad: pad.name().to_string(),
                 role: pad.role(),
                 peer: pad.peer_query_caps(None),
+                frames: match self.settings.lock().buffer_count {
+                    0 => pad.frames_needed(),
+                    count => count,
+                },
             })
             .collect()
     }
@@ -187,6 +196,11 @@ impl LibcameraSrc {
         let settings = self.settings.lock().clone();
         let timeout = (settings.stall_timeout > 0)
             .then(|| gst::ClockTime::from_nseconds(settings.stall_timeout));
+        let names: Vec<String> = plan
+            .streams
+            .iter()
+            .map(|stream| stream.pad.clone())
+            .collect();
         let report = move |report: Report<'_>| {
             let Some(element) = weak.upgrade() else {
                 return;
@@ -195,6 +209,10 @@ impl LibcameraSrc {
                 Report::Failed(error) => element.imp().post_error_message(error::message(error)),
                 Report::Stalled => {
                     let _ = element.post_message(error::stall_warning(&element, timeout));
+                }
+                Report::Starved(stream) => {
+                    let name = names.get(stream).map_or("src", String::as_str);
+                    let _ = element.post_message(error::starvation(&element, name));
                 }
             }
         };
@@ -283,6 +301,7 @@ fn plan(wishes: &[Wish], choices: Vec<Choice>) -> Plan {
             pad: wish.pad.clone(),
             role: wish.role,
             choice,
+            frames: wish.frames,
         });
     Plan {
         streams: streams.collect(),

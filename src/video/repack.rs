@@ -1,4 +1,5 @@
-//! The one copy that is left: for a peer that does not know GstVideoMeta, of frames whose lines or planes lie otherwise than caps imply.
+//! The copies that are left: for a peer that does not know GstVideoMeta, of frames whose lines or planes lie otherwise than caps imply; and of
+//! frames that the camera needs back.
 
 use gst::prelude::*;
 use gst_video::{VideoFrameRef, VideoInfo};
@@ -21,6 +22,12 @@ impl Repack {
         if info.offset() == offsets && info.stride() == strides {
             return Ok(None);
         }
+        Self::for_caps(caps).map(Some)
+    }
+
+    /// An error for caps of anything but raw video.
+    pub fn for_caps(caps: &gst::Caps) -> Result<Self, glib::BoolError> {
+        let info = VideoInfo::from_caps(caps)?;
         let pool = gst::BufferPool::new();
         let mut config = pool.config();
         let size =
@@ -28,7 +35,7 @@ impl Repack {
         config.set_params(Some(caps), size, 0, 0);
         pool.set_config(config)?;
         pool.set_active(true)?;
-        Ok(Some(Self { info, pool }))
+        Ok(Self { info, pool })
     }
 
     pub fn repack(&self, buffer: &gst::BufferRef) -> Result<gst::Buffer, gst::FlowError> {

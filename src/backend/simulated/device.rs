@@ -14,6 +14,8 @@ use crate::sync::Arc;
 use std::io;
 
 const SIZES: [Size; 3] = [Size::new(64, 64), Size::new(320, 240), Size::new(640, 480)];
+/// Of each stream.
+const MOST_FRAMES: u32 = 64;
 const NV12: PixelFormat = PixelFormat::new(b"NV12");
 
 #[derive(Debug)]
@@ -53,7 +55,10 @@ impl Device {
             size,
             stride,
             frame_size: stride * size.height * 3 / 2,
-            buffer_count: self.camera.spec.frames,
+            buffer_count: match wanted.buffer_count {
+                0 => self.camera.spec.frames,
+                count => count.clamp(self.camera.spec.frames, MOST_FRAMES),
+            },
             color_space: None,
         }
     }

@@ -400,6 +400,11 @@ fn the_time_without_a_frame_for_the_camera_is_counted() {
     driver.handle_completed(&completion(request, frames, 0), TIMING, 100);
     assert!(driver.starvation_has_changed());
     driver.note_starvation(100);
+    assert!(matches!(
+        driver.poll_action(),
+        Some(Action::TellOfStarvation(0))
+    ));
+    assert!(!driver.has_work(), "once");
     delivered(&mut driver, 0);
     assert!(!driver.starvation_has_changed());
     driver.handle_returned(0, FrameId(0));

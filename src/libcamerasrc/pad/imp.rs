@@ -2,7 +2,7 @@
 
 use super::{Outbox, PadStream, Progress, Role};
 use crate::capture::outlet::Outlet;
-use crate::sync::{LazyLock, Mutex};
+use crate::sync::{LazyLock, Mutex, atomic::AtomicU32};
 use glib::subclass::prelude::*;
 use gst::{prelude::*, subclass::prelude::*};
 
@@ -17,6 +17,7 @@ pub struct LibcameraSrcPad {
     pub settings: Mutex<Settings>,
     pub outlet: Outlet<PadStream>,
     pub progress: Mutex<Progress>,
+    pub frames_needed: AtomicU32,
 }
 
 #[glib::object_subclass]

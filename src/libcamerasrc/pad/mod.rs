@@ -7,7 +7,7 @@ use super::session::PadStream;
 use crate::camera::StreamRole;
 use crate::capture::outlet::Outlet;
 use crate::capture::stream::OutboxPolicy;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, atomic::Ordering};
 use crate::video::repack::Repack;
 use glib::subclass::prelude::*;
 
@@ -85,6 +85,10 @@ pub struct Progress {
     pub next_sequence: Option<u32>,
     /// For a peer that needs copies.
     pub repack: Option<Repack>,
+    /// Downstream has said that it holds as many frames as there are.
+    pub holds_all: bool,
+    /// For frames that are copied because the camera has too few left.
+    pub relief: Option<Repack>,
 }
 
 impl LibcameraSrcPad {
@@ -98,6 +102,15 @@ impl LibcameraSrcPad {
 
     pub fn outbox(&self) -> OutboxPolicy {
         self.imp().settings.lock().outbox.into()
+    }
+
+    /// Frames that the camera is to have so that downstream can hold as many as it needs; 0 where it has not said.
+    pub fn frames_needed(&self) -> u32 {
+        self.imp().frames_needed.load(Ordering::Relaxed)
+    }
+
+    pub fn set_frames_needed(&self, frames: u32) {
+        self.imp().frames_needed.store(frames, Ordering::Relaxed);
     }
 
     /// Taken by the pad's own thread for every frame, and by others only while that thread is stopped.

@@ -104,6 +104,7 @@ fn announce(
     progress.announced = number;
     if new {
         progress.next_sequence = None;
+        progress.relief = None;
     }
     drop(progress);
     let reconfigure = pad.check_reconfigure();
@@ -117,7 +118,7 @@ fn announce(
     if new || reconfigure {
         let mut query = gst::query::Allocation::new(Some(&configured.caps), true);
         let answered = pad.peer_query(&mut query);
-        source.prepare_copies(pad, stream, answered.then_some(&mut query));
+        source.answered(pad, stream, answered.then_some(&mut query));
     }
 }
 

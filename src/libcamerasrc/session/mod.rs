@@ -21,7 +21,7 @@ use super::{
     negotiation::{self, Plan},
     ticker::Ticker,
 };
-use crate::camera::{CameraDevice, CameraError, Start, StreamRole};
+use crate::camera::{CameraDevice, CameraError, Start, StreamConfig, StreamRole};
 use crate::capture::clock_map::ClockMap;
 use crate::capture::driver::{Driver, GLANCES, Policy};
 use crate::capture::loop_state::LoopState;
@@ -88,7 +88,17 @@ impl Session {
             .streams
             .iter()
             .zip(offers)
-            .map(|(stream, offer)| negotiation::wanted(offer, &stream.choice))
+            .map(|(stream, offer)| {
+                let wanted = negotiation::wanted(offer, &stream.choice);
+                let buffer_count = match stream.frames {
+                    0 => wanted.buffer_count,
+                    frames => frames,
+                };
+                StreamConfig {
+                    buffer_count,
+                    ..wanted
+                }
+            })
             .collect();
         let agreed = device.configure(&roles, &wanted)?;
         let frames: Result<Vec<Frames>, CameraError> = plan
