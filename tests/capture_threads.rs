@@ -110,6 +110,9 @@ impl CameraEvents for Events {
         };
         self.0.completed(&completion, timing, clock::monotonic());
     }
+    fn wants_metadata(&self) -> bool {
+        false
+    }
     fn reported(&self, _: Controls) {}
     fn failed(&self, error: CameraError) {
         self.0.failed(error);

@@ -142,6 +142,9 @@ impl CameraEvents for Panics {
     fn completed(&self, _: Completion) {
         panic!("on purpose");
     }
+    fn wants_metadata(&self) -> bool {
+        false
+    }
     fn reported(&self, _: gstlibcamerars::camera::Controls) {}
     fn failed(&self, error: CameraError) {
         assert!(error.to_string().contains("panic"), "{error}");

@@ -38,6 +38,13 @@ fn frames_carry_picture_time_and_layout() {
             (1280, 720, 2)
         );
         assert_eq!(buffer.size(), 1280 * 720 * 3 / 2);
+        let sensor = buffer.meta::<gst::ReferenceTimestampMeta>().unwrap();
+        assert_eq!(
+            sensor.reference().structure(0).unwrap().name(),
+            "timestamp/x-system-monotonic"
+        );
+        let ago = gst::SystemClock::obtain().time() - sensor.timestamp();
+        assert!(ago < gst::ClockTime::from_seconds(2), "{ago}");
         assert_eq!(
             buffer.duration(),
             Some(gst::ClockTime::from_nseconds(16_666_667))

@@ -3,7 +3,7 @@
 use super::{
     control::{ControlInfo, Controls},
     error::CameraError,
-    format::{StreamConfig, StreamFormat, StreamRole},
+    format::{SensorConfig, StreamConfig, StreamFormat, StreamRole},
     frame::{Completion, FrameLayout, FrameSet, RequestId},
 };
 use crate::sync::Arc;
@@ -45,6 +45,8 @@ pub trait CameraDevice: fmt::Debug + Send {
     fn frame_durations(&self) -> Option<(u64, u64)>;
     /// The controls that the camera has. They may differ after it was configured.
     fn controls(&self) -> Vec<ControlInfo>;
+    /// Holds for each validation and configuration that follows. A camera that cannot read its sensor out like this refuses those.
+    fn set_sensor_config(&mut self, config: Option<SensorConfig>);
     /// What the camera would make of `wanted`, one for each role. Changes nothing.
     fn validate(
         &self,
@@ -96,7 +98,9 @@ pub trait RequestQueue: Send {
 /// What a camera tells, from a thread of its own, which must not be kept waiting.
 pub trait CameraEvents: Send + Sync {
     fn completed(&self, completion: Completion);
-    /// What the camera has told of a recent frame. Not called for every frame.
+    /// Whether what the camera tells of a frame is to be reported now: reading it all costs allocations.
+    fn wants_metadata(&self) -> bool;
+    /// What the camera has told of a frame.
     fn reported(&self, metadata: Controls);
     /// The camera is gone, or has failed in another way: requests that it holds may never complete.
     fn failed(&self, error: CameraError);

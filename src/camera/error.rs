@@ -35,6 +35,10 @@ pub enum CameraError {
         size: Size,
         sizes: Vec<Size>,
     },
+    #[error(
+        "camera '{camera}' cannot read its sensor out as sensor-config asks; `cam -c1 -I` or the sensor's documentation lists its modes"
+    )]
+    SensorConfig { camera: String },
     /// A frame cannot be exported: no allocator for shareable memory on this machine.
     #[error(
         "camera '{camera}' cannot allocate frames ({reason}); it needs one of /dev/dma_heap/linux,cma, /dev/dma_heap/reserved, \

@@ -121,6 +121,18 @@ pub struct ColorSpace {
     pub range: Range,
 }
 
+/// How the sensor itself is to be read out, whatever the streams are scaled to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SensorConfig {
+    pub size: Size,
+    /// Bits of a pixel.
+    pub depth: u32,
+    pub binning: Option<(u32, u32)>,
+    /// Steps in x over odd and even columns, in y over odd and even rows.
+    pub skipping: Option<[u32; 4]>,
+    pub crop: Option<super::Rectangle>,
+}
+
 /// A stream as it was asked for, or as the camera has agreed to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamConfig {

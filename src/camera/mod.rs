@@ -15,7 +15,7 @@ pub use device::{
 };
 pub use error::CameraError;
 pub use format::{
-    ColorSpace, PixelFormat, Size, SizeRange, StreamConfig, StreamFormat, StreamRole,
+    ColorSpace, PixelFormat, SensorConfig, Size, SizeRange, StreamConfig, StreamFormat, StreamRole,
 };
 pub use frame::{
     CompletedFrame, Completion, CompletionStatus, FrameId, FrameLayout, FrameSet, FrameStatus,

@@ -11,7 +11,9 @@ pub fn message(error: &CameraError) -> gst::ErrorMessage {
         CameraError::Busy { .. } | CameraError::ForeignManager => {
             gst::error_msg!(gst::ResourceError::Busy, ("{text}"))
         }
-        CameraError::NoStream { .. } | CameraError::SizeAdjusted { .. } => {
+        CameraError::NoStream { .. }
+        | CameraError::SizeAdjusted { .. }
+        | CameraError::SensorConfig { .. } => {
             gst::error_msg!(gst::ResourceError::Settings, ("{text}"))
         }
         CameraError::Allocation { .. } => {

@@ -5,7 +5,10 @@ use crate::camera::{CameraError, CameraEvents, Completion, Controls};
 use crate::capture::clock_map::{ClockMap, ClockReading};
 use crate::capture::loop_state::LoopState;
 use crate::os::clock;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 use gst::prelude::*;
 
 /// The pipeline's clock, as the element was last told. A leaf lock: the clock is read after it was left.
@@ -40,10 +43,14 @@ impl PipelineClock {
     }
 }
 
+const REPORT_INTERVAL_NS: u64 = 15_000_000;
+
 pub struct Events {
     pub state: Arc<LoopState>,
     pub clock: Arc<PipelineClock>,
     pub controls: Arc<ControlState>,
+    /// When metadata was last asked for, in nanoseconds of CLOCK_MONOTONIC.
+    pub reported_at: AtomicU64,
     /// Used by the camera's thread alone.
     pub map: Mutex<ClockMap>,
 }
@@ -53,6 +60,17 @@ impl CameraEvents for Events {
         let now = self.clock.read();
         let timing = self.map.lock().timing(completion.sensor_timestamp, now);
         self.state.completed(&completion, timing, now.monotonic);
+    }
+
+    /// Nobody looks at the last value of a control a thousand times a second.
+    fn wants_metadata(&self) -> bool {
+        let now = clock::monotonic();
+        let due =
+            now.saturating_sub(self.reported_at.load(Ordering::Relaxed)) >= REPORT_INTERVAL_NS;
+        if due {
+            self.reported_at.store(now, Ordering::Relaxed);
+        }
+        due
     }
 
     fn reported(&self, metadata: Controls) {

@@ -7,7 +7,7 @@ use super::{
     events::PipelineClock,
     opened::{self, Opened},
     pad::LibcameraSrcPad,
-    request_pads,
+    request_pads, sensor_config,
     session::{NoFrame, Session},
     settings::{DEFAULT_COPY_THRESHOLD, PROPERTIES, Settings},
     stamp::Latency,
@@ -95,6 +95,7 @@ impl ObjectImpl for LibcameraSrc {
                 self.settings.lock().stall_timeout = value.get().unwrap_or_default();
             }
             "all-streams" => self.settings.lock().all_streams = value.get().unwrap_or_default(),
+            "sensor-config" => self.settings.lock().sensor_config = value.get().unwrap_or_default(),
             "buffer-count" => self.settings.lock().buffer_count = value.get().unwrap_or_default(),
             "copy-threshold" => {
                 self.copy_threshold
@@ -119,6 +120,7 @@ impl ObjectImpl for LibcameraSrc {
             "pace" => self.settings.lock().pace.to_value(),
             "stall-timeout" => self.settings.lock().stall_timeout.to_value(),
             "all-streams" => self.settings.lock().all_streams.to_value(),
+            "sensor-config" => self.settings.lock().sensor_config.to_value(),
             "buffer-count" => self.settings.lock().buffer_count.to_value(),
             "copy-threshold" => self.copy_threshold.load(Ordering::Relaxed).to_value(),
             "stats" => stats::structure(self.session().as_deref()).to_value(),
@@ -396,9 +398,23 @@ impl LibcameraSrc {
     }
 
     fn open(&self) -> Result<(), gst::StateChangeError> {
-        let name = self.settings.lock().camera_name.clone();
+        let Settings {
+            camera_name: name,
+            sensor_config,
+            ..
+        } = self.settings.lock().clone();
+        let sensor = sensor_config.map(|structure| sensor_config::parse(&structure));
+        let sensor = match sensor.transpose() {
+            Ok(sensor) => sensor,
+            Err(text) => {
+                let error = gst::error_msg!(gst::ResourceError::Settings, ("{text}"));
+                self.post_error_message(error);
+                return Err(gst::StateChangeError);
+            }
+        };
         let wanted = self.source_pad().role();
-        let opened = opened::open(name.as_deref()).and_then(|opened| {
+        let opened = opened::open(name.as_deref()).and_then(|mut opened| {
+            opened.device.set_sensor_config(sensor);
             let offers = opened::offers(&*opened.device, wanted)?;
             Ok((opened, offers))
         });

@@ -16,6 +16,7 @@
 //! | `events` | what the camera tells, with the clocks read at that moment |
 //! | `stamp` | buffers' timestamps and flags, and the latency |
 //! | `base_src` | what GstBaseSrc does not foresee |
+//! | `sensor_config` | the property of that name |
 //! | `controls` | the camera's controls: as set, as reported |
 //! | `stats` | what the property `stats` tells |
 //! | `error` | a camera's errors as bus messages |
@@ -31,6 +32,7 @@ mod negotiation;
 mod opened;
 mod pad;
 mod request_pads;
+mod sensor_config;
 mod session;
 mod settings;
 mod stamp;

@@ -12,6 +12,7 @@ pub struct Settings {
     /// Nanoseconds; 0 does not watch.
     pub stall_timeout: u64,
     pub all_streams: bool,
+    pub sensor_config: Option<gst::Structure>,
     /// 0 leaves it to the camera and downstream.
     pub buffer_count: u32,
 }
@@ -64,6 +65,16 @@ fn own_properties() -> Vec<glib::ParamSpec> {
                  holds all its frames then stops the others too. Otherwise such a branch is left out until it gives a frame back",
             )
             .default_value(defaults.all_streams)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecBoxed::builder::<gst::Structure>("sensor-config")
+            .nick("Sensor configuration")
+            .blurb(
+                "How the sensor itself is read out, whatever the streams are scaled to: `sensor/config,width=2328,height=1748,depth=10`. Besides \
+                 those three: `bin-x`, `bin-y`; `x-odd-inc`, `x-even-inc`, `y-odd-inc`, `y-even-inc`; `analog-crop-x`, `-y`, `-width`, \
+                 `-height`, each group complete or left out. A mode that the sensor does not have is an error. Unset (default) leaves it to \
+                 the camera. Read when the element goes to READY",
+            )
             .mutable_ready()
             .build(),
         glib::ParamSpecUInt::builder("buffer-count")

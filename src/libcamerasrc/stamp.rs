@@ -2,6 +2,7 @@
 
 use super::session::PadStream;
 use crate::capture::stream::Captured;
+use crate::memory::pool::set_sensor_time;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What is told beyond the longest age that was seen, so that a frame that is a little older is not late.
@@ -52,6 +53,9 @@ pub fn stamp(
         gst::ClockTime::from_nseconds(u64::try_from(time - base.nseconds() as i64).unwrap_or(0))
     });
     buffer.set_pts(running);
+    // A camera without timestamps has the moment at which the frame was complete.
+    let sensor = captured.sensor_timestamp.unwrap_or(captured.completed_at);
+    set_sensor_time(buffer, gst::ClockTime::from_nseconds(sensor));
     buffer.set_duration(stream.session.interval);
     buffer.set_offset(captured.sequence.into());
     buffer.set_offset_end(u64::from(captured.sequence) + 1);

@@ -132,6 +132,17 @@ mod imp {
 
     fn new_shell(layout: Option<&PlaneLayout>) -> Result<gst::Buffer, glib::BoolError> {
         let mut buffer = gst::Buffer::new();
+        if let Some(buffer) = buffer.get_mut() {
+            let clock = &SENSOR_CLOCK;
+            let mut meta = gst::ReferenceTimestampMeta::add(
+                buffer,
+                clock,
+                gst::ClockTime::ZERO,
+                gst::ClockTime::NONE,
+            );
+            // SAFETY: the meta is borrowed mutably.
+            unsafe { keep(&mut (*meta.as_mut_ptr()).parent) };
+        }
         if let (Some(layout), Some(buffer)) = (layout, buffer.get_mut()) {
             let mut meta = gst_video::VideoMeta::add_full(
                 buffer,
@@ -142,13 +153,28 @@ mod imp {
                 &layout.offsets,
                 &layout.strides,
             )?;
-            // SAFETY: the meta is borrowed mutably. It stays when the buffer is reset for its next round, and no consumer can take it off.
-            unsafe {
-                (*meta.as_mut_ptr()).meta.flags |=
-                    gst::ffi::GST_META_FLAG_POOLED | gst::ffi::GST_META_FLAG_LOCKED;
-            }
+            // SAFETY: the meta is borrowed mutably.
+            unsafe { keep(&mut (*meta.as_mut_ptr()).meta) };
         }
         Ok(buffer)
+    }
+}
+
+/// It stays when the buffer is reset for its next round, and no consumer can take it off.
+fn keep(meta: &mut gst::ffi::GstMeta) {
+    meta.flags |= gst::ffi::GST_META_FLAG_POOLED | gst::ffi::GST_META_FLAG_LOCKED;
+}
+
+/// What the sensor's timestamps count: nanoseconds of the system's clock that does not go back (CLOCK_MONOTONIC, or CLOCK_BOOTTIME, which is the
+/// same but for the time that the machine slept).
+static SENSOR_CLOCK: LazyLock<gst::Caps> =
+    LazyLock::new(|| gst::Caps::new_empty_simple("timestamp/x-system-monotonic"));
+
+/// Writes the sensor's own time of a frame to its buffer, as GstReferenceTimestampMeta. The meta was made with the buffer: this allocates nothing.
+pub fn set_sensor_time(buffer: &mut gst::BufferRef, time: gst::ClockTime) {
+    if let Some(mut meta) = buffer.meta_mut::<gst::ReferenceTimestampMeta>() {
+        // SAFETY: the meta is borrowed mutably.
+        unsafe { (*meta.as_mut_ptr()).timestamp = time.nseconds() };
     }
 }
 

@@ -45,6 +45,11 @@ impl Repack {
         buffer
             .copy_into(target, metadata, ..)
             .map_err(|_| gst::FlowError::Error)?;
+        if let Some(meta) = buffer.meta::<gst::ReferenceTimestampMeta>() {
+            let (time, duration) = (meta.timestamp(), meta.duration());
+            let reference = meta.reference().to_owned();
+            gst::ReferenceTimestampMeta::add(target, &reference, time, duration);
+        }
         let from = VideoFrameRef::from_buffer_ref_readable(buffer, &self.info)
             .map_err(|_| gst::FlowError::Error)?;
         let mut to = VideoFrameRef::from_buffer_ref_writable(target, &self.info)

@@ -48,6 +48,9 @@ impl CameraEvents for Channel {
         let thread = std::fs::read_to_string("/proc/thread-self/comm").unwrap();
         let _ = self.0.lock().send((completion, thread.trim().to_owned()));
     }
+    fn wants_metadata(&self) -> bool {
+        false
+    }
     fn reported(&self, _: Controls) {}
     fn failed(&self, _: CameraError) {}
 }

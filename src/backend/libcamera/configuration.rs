@@ -1,7 +1,8 @@
 //! The configuration of a camera's streams, as generated, changed, validated.
 
 use crate::camera::{
-    ColorSpace, PixelFormat, Size, SizeRange, StreamConfig, StreamFormat, StreamOffer, StreamRole,
+    ColorSpace, PixelFormat, SensorConfig, Size, SizeRange, StreamConfig, StreamFormat,
+    StreamOffer, StreamRole,
     format::{Encoding, Primaries, Range, Transfer},
 };
 use libcamera_sys as sys;
@@ -97,6 +98,33 @@ impl Configuration {
             if wanted.buffer_count > 0 {
                 fields.buffer_count = wanted.buffer_count;
             }
+        }
+    }
+
+    pub fn set_sensor(&mut self, config: &SensorConfig) {
+        // SAFETY: the configuration is ours, and copies the sensor's, which is ours to destroy.
+        unsafe {
+            let raw = sys::libcamera_sensor_configuration_create();
+            let Size { width, height } = config.size;
+            sys::libcamera_sensor_configuration_set_output_size(raw, width, height);
+            sys::libcamera_sensor_configuration_set_bit_depth(raw, config.depth);
+            if let Some((x, y)) = config.binning {
+                sys::libcamera_sensor_configuration_set_binning(raw, x, y);
+            }
+            if let Some([x_odd, x_even, y_odd, y_even]) = config.skipping {
+                sys::libcamera_sensor_configuration_set_skipping(raw, x_odd, x_even, y_odd, y_even);
+            }
+            if let Some(crop) = config.crop {
+                let crop = sys::libcamera_rectangle_t {
+                    x: crop.x,
+                    y: crop.y,
+                    width: crop.width,
+                    height: crop.height,
+                };
+                sys::libcamera_sensor_configuration_set_analog_crop(raw, &crop);
+            }
+            sys::libcamera_camera_set_sensor_configuration(self.raw.as_ptr(), raw);
+            sys::libcamera_sensor_configuration_destroy(raw);
         }
     }
 

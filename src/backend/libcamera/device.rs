@@ -10,9 +10,9 @@ use super::{
 };
 use crate::camera::{
     CameraDevice, CameraError, CameraEvents, CameraInfo, CameraSystem, ControlInfo, FrameLayout,
-    PixelFormat, RequestQueue, Start, StreamConfig, StreamOffer, StreamRole,
+    PixelFormat, RequestQueue, SensorConfig, Start, StreamConfig, StreamOffer, StreamRole,
 };
-use crate::sync::{Arc, atomic::AtomicU64};
+use crate::sync::Arc;
 use std::io;
 
 /// The cameras of libcamera. The process's camera manager runs while a value of this type, or a camera of it, is held.
@@ -48,6 +48,7 @@ impl CameraSystem for Libcamera {
         Ok(Box::new(Device {
             camera: camera.acquire()?,
             configured: Vec::new(),
+            sensor: None,
         }))
     }
 }
@@ -61,6 +62,7 @@ struct Configured {
 /// A camera that is ours. The frames go before the camera.
 struct Device {
     configured: Vec<Configured>,
+    sensor: Option<SensorConfig>,
     camera: Arc<Acquired>,
 }
 
@@ -93,8 +95,14 @@ impl Device {
     ) -> Result<Configuration, CameraError> {
         let mut configuration = self.generate(roles)?;
         configuration.set(wanted);
+        if let Some(sensor) = &self.sensor {
+            configuration.set_sensor(sensor);
+        }
         match configuration.validate() {
             Validity::Valid | Validity::Adjusted => Ok(configuration),
+            Validity::Invalid if self.sensor.is_some() => Err(CameraError::SensorConfig {
+                camera: self.id().to_owned(),
+            }),
             Validity::Invalid => Err(self.failed("validate a configuration", libc::EINVAL)),
         }
     }
@@ -138,6 +146,10 @@ impl CameraDevice for Device {
 
     fn controls(&self) -> Vec<ControlInfo> {
         self.camera.controls()
+    }
+
+    fn set_sensor_config(&mut self, config: Option<SensorConfig>) {
+        self.sensor = config;
     }
 
     fn validate(
@@ -210,7 +222,6 @@ impl CameraDevice for Device {
                 .map(|configured| configured.stream)
                 .collect(),
             in_flight: requests.in_flight(),
-            reported_at: AtomicU64::new(0),
         };
         let run = self.camera.start(start, run)?;
         requests.belong_to(run);

@@ -10,10 +10,9 @@ use crate::camera::{
     CameraError, CameraEvents, CompletedFrame, Completion, CompletionStatus, FrameId, FrameStatus,
     MAX_STREAMS, RequestId,
 };
-use crate::os::clock;
 use crate::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 use libcamera_sys as sys;
 use std::{
@@ -37,26 +36,6 @@ pub struct Run {
     pub streams: Vec<Stream>,
     /// By request: whether the camera has it.
     pub in_flight: Arc<[AtomicBool]>,
-    /// When metadata was last reported, in nanoseconds of CLOCK_MONOTONIC.
-    pub reported_at: AtomicU64,
-}
-
-/// Metadata is reported no more often than this: reading it all costs allocations, and nobody looks at it a thousand times a second.
-const REPORT_INTERVAL_NS: u64 = 15_000_000;
-
-impl Run {
-    /// # Safety
-    /// `request` has completed and was not queued again.
-    unsafe fn report(&self, request: *mut sys::libcamera_request_t) {
-        let now = clock::monotonic();
-        if now.saturating_sub(self.reported_at.load(Ordering::Relaxed)) < REPORT_INTERVAL_NS {
-            return;
-        }
-        self.reported_at.store(now, Ordering::Relaxed);
-        // SAFETY: as promised.
-        let metadata = unsafe { controls::all(sys::libcamera_request_metadata(request)) };
-        self.events.reported(metadata);
-    }
 }
 
 // SAFETY: the streams are only compared with those of a request, in libcamera's thread.
@@ -141,7 +120,10 @@ unsafe extern "C" fn completed(data: *mut c_void, request: *mut sys::libcamera_r
     receiver.receive(|run| {
         // SAFETY: as above.
         let completion = unsafe {
-            run.report(request);
+            if run.events.wants_metadata() {
+                let metadata = sys::libcamera_request_metadata(request);
+                run.events.reported(controls::all(metadata));
+            }
             completion(run, request)
         };
         if let Some(in_flight) = run.in_flight.get(completion.request.0 as usize) {

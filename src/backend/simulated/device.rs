@@ -7,8 +7,8 @@ use super::{
 };
 use crate::camera::{
     CameraDevice, CameraError, CameraEvents, ControlInfo, Controls, FrameLayout, FrameSet,
-    PixelFormat, RequestId, RequestQueue, Size, Start, StreamConfig, StreamFormat, StreamOffer,
-    StreamRole,
+    PixelFormat, RequestId, RequestQueue, SensorConfig, Size, Start, StreamConfig, StreamFormat,
+    StreamOffer, StreamRole,
 };
 use crate::sync::Arc;
 use std::io;
@@ -23,6 +23,7 @@ pub struct Device {
     camera: Arc<Camera>,
     configured: Vec<Configured>,
     sensor: Option<Sensor>,
+    sensor_config: Option<SensorConfig>,
 }
 
 #[derive(Debug)]
@@ -37,6 +38,7 @@ impl Device {
             camera,
             configured: Vec::new(),
             sensor: None,
+            sensor_config: None,
         }
     }
 
@@ -120,12 +122,23 @@ impl CameraDevice for Device {
         self.camera.spec.controls.clone()
     }
 
+    fn set_sensor_config(&mut self, config: Option<SensorConfig>) {
+        self.sensor_config = config;
+    }
+
+    /// Its sensor has the largest of its sizes and ten bits.
     fn validate(
         &self,
         roles: &[StreamRole],
         wanted: &[StreamConfig],
     ) -> Result<Vec<StreamConfig>, CameraError> {
         self.check_roles(roles)?;
+        let possible =
+            |config: SensorConfig| SIZES.last() == Some(&config.size) && config.depth == 10;
+        if self.sensor_config.is_some_and(|config| !possible(config)) {
+            let camera = self.camera.spec.id.clone();
+            return Err(CameraError::SensorConfig { camera });
+        }
         Ok(wanted.iter().map(|wanted| self.adjusted(wanted)).collect())
     }
 

@@ -201,7 +201,9 @@ impl Work {
             *frame = None;
         }
         self.sequence += 1;
-        self.events.reported(self.script.current());
+        if self.events.wants_metadata() {
+            self.events.reported(self.script.current());
+        }
         self.events.completed(completion);
     }
 }

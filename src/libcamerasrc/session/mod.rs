@@ -165,6 +165,7 @@ impl Session {
             state: state.clone(),
             clock: options.clock,
             controls: options.controls.clone(),
+            reported_at: AtomicU64::new(0),
             map: Mutex::new(ClockMap::default()),
         };
         let start = Start {

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# What gst-inspect-1.0 prints of libcamerasrc-rs and shmsink-rs against what is checked in, for the pair of GStreamer and libcamera that it was
+# made with. Other versions have other controls and another layout: there, every property of ours must be printed.
+#
+#   tests/inspect.sh             compares
+#   tests/inspect.sh --update    writes what is printed now; read the difference before it is committed
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export GST_PLUGIN_PATH="$PWD/target/plugins" G_DEBUG=fatal-warnings LIBCAMERA_LOG_LEVELS='*:ERROR'
+GST_REGISTRY=$(mktemp)
+export GST_REGISTRY
+trap 'rm -f "$GST_REGISTRY"' EXIT
+
+gstreamer=$(gst-inspect-1.0 --version | sed -n 's/^GStreamer //p' | cut -d. -f1,2)
+libcamera=$(.cargo/pkg-config --modversion libcamera | cut -d. -f1,2)
+status=0
+for element in libcamerasrc-rs shmsink-rs; do
+    golden="tests/golden/$element.gstreamer-$gstreamer.libcamera-$libcamera.txt"
+    # Where the plugin lies is the machine's business, and lines end where GStreamer lets them end.
+    printed=$(gst-inspect-1.0 "$element" | sed -e '/^  Filename /d' -e 's/ *$//')
+    if [ "${1-}" = --update ]; then
+        printf '%s\n' "$printed" >"$golden"
+    elif [ -f "$golden" ]; then
+        diff -u "$golden" <(printf '%s\n' "$printed") || status=1
+    else
+        echo "no golden text for GStreamer $gstreamer with libcamera $libcamera: looking for the properties alone"
+        for name in $(sed -n "s/^  \([a-z-]*\) *: .*/\1/p" tests/golden/"$element".properties); do
+            grep -q "^  $name *:" <<<"$printed" || { echo "$element has no property $name"; status=1; }
+        done
+    fi
+done
+exit $status
