@@ -488,3 +488,25 @@ fn a_sensor_mode_is_taken_or_is_an_error() {
     assert!(incomplete.pipeline.set_state(gst::State::Playing).is_err());
     assert!(incomplete.only_error().contains("depth is missing"));
 }
+
+#[test]
+fn a_rate_that_the_camera_has_at_other_sizes_only_is_an_error() {
+    let _alone = alone("rate of a mode");
+    plug(Spec {
+        id: CAMERA.to_owned(),
+        interval: Duration::from_millis(10),
+        slow_at_largest: true,
+        ..Spec::default()
+    });
+    let rate = "! video/x-raw,framerate=100/1";
+    let small = playing(&format!("num-buffers=3 {rate},width=320"));
+    assert_eq!(small.count(), 3);
+    drop(small);
+    let large = source(&format!("{rate},width=640"));
+    let _ = large.pipeline.set_state(gst::State::Playing);
+    let text = large.only_error();
+    assert!(
+        text.contains("100/1") && text.contains("50 to 50"),
+        "{text}"
+    );
+}

@@ -35,6 +35,18 @@ pub enum CameraError {
         size: Size,
         sizes: Vec<Size>,
     },
+    /// Its rates depend on the size, and are known only when that is configured.
+    #[error(
+        "camera '{camera}' cannot deliver {wanted} frames per second at {size}: it delivers {slowest} to {fastest} there; ask for such a rate, \
+         or for another size"
+    )]
+    FrameRate {
+        camera: String,
+        size: Size,
+        wanted: String,
+        slowest: String,
+        fastest: String,
+    },
     #[error(
         "camera '{camera}' cannot read its sensor out as sensor-config asks; `cam -c1 -I` or the sensor's documentation lists its modes"
     )]

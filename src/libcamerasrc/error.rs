@@ -13,6 +13,7 @@ pub fn message(error: &CameraError) -> gst::ErrorMessage {
         }
         CameraError::NoStream { .. }
         | CameraError::SizeAdjusted { .. }
+        | CameraError::FrameRate { .. }
         | CameraError::SensorConfig { .. } => {
             gst::error_msg!(gst::ResourceError::Settings, ("{text}"))
         }

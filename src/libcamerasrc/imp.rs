@@ -55,7 +55,7 @@ pub struct Streaming {
 pub struct LibcameraSrc {
     pub settings: Mutex<Settings>,
     pub camera: Mutex<Option<Opened>>,
-    /// Of the open camera, for each role that it has. Caps are asked for at any time, also while the camera is being stopped.
+    /// Of the open camera, for each role that a pad had then. Caps are asked for at any time, also while the camera is being stopped.
     offers: Mutex<Vec<(StreamRole, Offer)>>,
     camera_id: Mutex<Option<String>>,
     pub streaming: Mutex<Streaming>,
@@ -412,10 +412,12 @@ impl LibcameraSrc {
                 return Err(gst::StateChangeError);
             }
         };
-        let wanted = self.source_pad().role();
+        let mut roles: Vec<StreamRole> =
+            self.all_pads().iter().map(LibcameraSrcPad::role).collect();
+        roles.dedup();
         let opened = opened::open(name.as_deref()).and_then(|mut opened| {
             opened.device.set_sensor_config(sensor);
-            let offers = opened::offers(&*opened.device, wanted)?;
+            let offers = opened::offers(&*opened.device, &roles)?;
             Ok((opened, offers))
         });
         match opened {

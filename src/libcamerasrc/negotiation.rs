@@ -161,6 +161,7 @@ pub fn wanted(offer: &Offer, choice: &Choice) -> StreamConfig {
         size: choice.size,
         stride: 0,
         frame_size: 0,
+        color_space: choice.color_space(),
         ..offer.default.clone()
     }
 }

@@ -25,24 +25,15 @@ pub fn open(name: Option<&str>) -> Result<Opened, CameraError> {
     })
 }
 
-/// What the camera offers for each role alone. It is an error if that is nothing for the role that is `wanted`.
+/// What the camera offers for each of these roles alone. (libcamera logs an error for each role that a camera lacks: no other is asked for.)
 pub fn offers(
     device: &dyn CameraDevice,
-    wanted: StreamRole,
+    roles: &[StreamRole],
 ) -> Result<Vec<(StreamRole, Offer)>, CameraError> {
-    let roles = [
-        StreamRole::Raw,
-        StreamRole::StillCapture,
-        StreamRole::VideoRecording,
-        StreamRole::ViewFinder,
-    ];
     let mut offers = Vec::new();
     for role in roles {
-        match negotiation::offers(device, &[role]) {
-            Ok(offer) => offers.extend(offer.into_iter().map(|offer| (role, offer))),
-            Err(error) if role == wanted => return Err(error),
-            Err(_) => (),
-        }
+        let offer = negotiation::offers(device, &[*role])?;
+        offers.extend(offer.into_iter().map(|offer| (*role, offer)));
     }
     Ok(offers)
 }

@@ -1,11 +1,12 @@
 //! Caps: what a camera offers, what is chosen, what it becomes.
 
 use super::{
-    colorimetry::colorimetry,
+    colorimetry::{color_space, colorimetry},
     format::{Media, media},
 };
-use crate::camera::{PixelFormat, Size, StreamConfig, StreamFormat};
+use crate::camera::{ColorSpace, PixelFormat, Size, StreamConfig, StreamFormat};
 use gst::prelude::*;
+use gst_video::VideoFormatInfo;
 
 /// The camera's formats and what it can do in time.
 #[derive(Clone, Debug)]
@@ -30,11 +31,23 @@ pub struct Choice {
     pub size: Size,
     /// 0/1 where nobody asked for one.
     pub framerate: gst::Fraction,
+    /// As the peer spells it, where it asks for one.
+    pub colorimetry: Option<String>,
+    /// libcamera does not know where chroma samples lie: the peer's word counts.
+    pub chroma_site: Option<String>,
+}
+
+impl Choice {
+    pub fn color_space(&self) -> Option<ColorSpace> {
+        self.colorimetry.as_deref().and_then(color_space)
+    }
 }
 
 const VARIABLE: gst::Fraction = gst::Fraction::new_raw(0, 1);
 /// Where the rate is ours to choose.
 const USUAL: gst::Fraction = gst::Fraction::new_raw(30, 1);
+/// Of sensors' processors: chroma lies on the left pixel of each pair.
+const USUAL_SITE: &str = "mpeg2";
 const MICROSECONDS: u64 = 1_000_000;
 
 impl Offer {
@@ -163,12 +176,25 @@ impl Offer {
             structure.fixate_field_nearest_fraction("framerate", USUAL);
             structure.get("framerate").ok()?
         };
+        let mut asked = |name: &str| {
+            structure.fixate_field(name);
+            structure.get::<String>(name).ok()
+        };
+        let (colorimetry, chroma_site) = (asked("colorimetry"), asked("chroma-site"));
+        if colorimetry
+            .as_deref()
+            .is_some_and(|asked| color_space(asked).is_none())
+        {
+            return None;
+        }
         let dimension = |name: &str| u32::try_from(structure.get::<i32>(name).ok()?).ok();
         Some(Choice {
             format,
             media,
             size: Size::new(dimension("width")?, dimension("height")?),
             framerate,
+            colorimetry,
+            chroma_site,
         })
     }
 
@@ -185,10 +211,30 @@ impl Offer {
         }
         structure.set("pixel-aspect-ratio", gst::Fraction::new(1, 1));
         structure.set("interlace-mode", "progressive");
-        if let Media::Raw(_) = choice.media
-            && let Some(colorimetry) = agreed.color_space.as_ref().and_then(colorimetry)
-        {
-            structure.set("colorimetry", colorimetry);
+        if let Media::Raw(format) = choice.media {
+            // The same space may have several names: the peer's is kept.
+            let kept = || {
+                choice
+                    .color_space()
+                    .is_some_and(|asked| agreed.color_space == Some(asked))
+            };
+            let colorimetry = match &choice.colorimetry {
+                Some(asked) if kept() => Some(asked.clone()),
+                _ => agreed.color_space.as_ref().and_then(colorimetry),
+            };
+            if let Some(colorimetry) = colorimetry {
+                structure.set("colorimetry", colorimetry);
+            }
+            let subsampled = VideoFormatInfo::from_format(format)
+                .w_sub()
+                .iter()
+                .any(|shift| *shift > 0);
+            if subsampled {
+                structure.set(
+                    "chroma-site",
+                    choice.chroma_site.as_deref().unwrap_or(USUAL_SITE),
+                );
+            }
         }
         gst::Caps::builder_full().structure(structure).build()
     }
@@ -233,6 +279,16 @@ impl Offer {
         let duration = (MICROSECONDS * denominator + numerator / 2) / numerator;
         Some(duration.clamp(shortest, longest))
     }
+}
+
+/// Whether frames of that rate can last as long as that, in microseconds. A rate that a camera says it has need not be a whole number of those.
+pub fn is_possible(framerate: gst::Fraction, (shortest, longest): (u64, u64)) -> bool {
+    let Some((numerator, denominator)) = positive(framerate) else {
+        return true;
+    };
+    let above = (MICROSECONDS * denominator).div_ceil(numerator);
+    let below = MICROSECONDS * denominator / numerator;
+    above >= shortest && below <= longest
 }
 
 /// The usual rate, or the one nearest to it that is in all of these.
@@ -281,7 +337,7 @@ fn rate(duration: u64) -> gst::Fraction {
 }
 
 /// The same for people.
-fn per_second(duration: u64) -> String {
+pub fn per_second(duration: u64) -> String {
     let rate = MICROSECONDS as f64 / duration.max(1) as f64;
     let rounded = (rate * 100.0).round() / 100.0;
     rounded.to_string()

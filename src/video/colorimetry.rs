@@ -32,6 +32,41 @@ pub fn colorimetry(space: &ColorSpace) -> Option<String> {
     Some(VideoColorimetry::new(range, matrix, transfer, primaries).to_string())
 }
 
+/// The colour space of caps' `colorimetry`; `None` for one that libcamera has no words for. Transfer functions that are equal up to their
+/// precision (those of BT.601, BT.709 and BT.2020) are one.
+pub fn color_space(colorimetry: &str) -> Option<ColorSpace> {
+    let info: VideoColorimetry = colorimetry.parse().ok()?;
+    Some(ColorSpace {
+        primaries: match info.primaries() {
+            VideoColorPrimaries::Smpte170m => Primaries::Smpte170m,
+            VideoColorPrimaries::Bt709 => Primaries::Rec709,
+            VideoColorPrimaries::Bt2020 => Primaries::Rec2020,
+            _ => return None,
+        },
+        transfer: match info.transfer() {
+            VideoTransferFunction::Gamma10 => Transfer::Linear,
+            VideoTransferFunction::Srgb => Transfer::Srgb,
+            VideoTransferFunction::Bt601
+            | VideoTransferFunction::Bt709
+            | VideoTransferFunction::Bt202010
+            | VideoTransferFunction::Bt202012 => Transfer::Rec709,
+            _ => return None,
+        },
+        encoding: match info.matrix() {
+            VideoColorMatrix::Rgb => Encoding::None,
+            VideoColorMatrix::Bt601 => Encoding::Rec601,
+            VideoColorMatrix::Bt709 => Encoding::Rec709,
+            VideoColorMatrix::Bt2020 => Encoding::Rec2020,
+            _ => return None,
+        },
+        range: match info.range() {
+            VideoColorRange::Range0_255 => Range::Full,
+            VideoColorRange::Range16_235 => Range::Limited,
+            _ => return None,
+        },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +93,34 @@ mod tests {
             ..rec709
         };
         assert_eq!(colorimetry(&raw), None);
+    }
+
+    #[test]
+    fn every_space_goes_there_and_back() {
+        gst::init().unwrap();
+        for primaries in [Primaries::Smpte170m, Primaries::Rec709, Primaries::Rec2020] {
+            for transfer in [Transfer::Linear, Transfer::Srgb, Transfer::Rec709] {
+                for encoding in [
+                    Encoding::None,
+                    Encoding::Rec601,
+                    Encoding::Rec709,
+                    Encoding::Rec2020,
+                ] {
+                    for range in [Range::Full, Range::Limited] {
+                        let space = ColorSpace {
+                            primaries,
+                            transfer,
+                            encoding,
+                            range,
+                        };
+                        let text = colorimetry(&space).unwrap();
+                        assert_eq!(color_space(&text), Some(space), "{text}");
+                    }
+                }
+            }
+        }
+        assert_eq!(color_space("bt2100-pq"), None);
+        assert_eq!(color_space("nonsense"), None);
+        assert!(color_space("bt601").is_some());
     }
 }

@@ -98,6 +98,13 @@ impl Configuration {
             if wanted.buffer_count > 0 {
                 fields.buffer_count = wanted.buffer_count;
             }
+            if let Some(space) = wanted.color_space {
+                // SAFETY: the stream configuration lives, and copies the space.
+                unsafe {
+                    let space = raw_color_space(space);
+                    sys::libcamera_stream_configuration_set_color_space(raw.as_ptr(), &space);
+                }
+            }
         }
     }
 
@@ -259,4 +266,35 @@ fn color_space(raw: &sys::libcamera_color_space_t) -> Option<ColorSpace> {
             _ => return None,
         },
     })
+}
+
+fn raw_color_space(space: ColorSpace) -> sys::libcamera_color_space {
+    use sys::{
+        libcamera_color_space_primaries as primaries, libcamera_color_space_range as range,
+        libcamera_color_space_transfer_function as transfer,
+        libcamera_color_space_ycbcr_encoding as encoding,
+    };
+    sys::libcamera_color_space {
+        primaries: match space.primaries {
+            Primaries::Raw => primaries::LIBCAMERA_COLOR_SPACE_PRIMARIES_RAW,
+            Primaries::Smpte170m => primaries::LIBCAMERA_COLOR_SPACE_PRIMARIES_SMPTE170M,
+            Primaries::Rec709 => primaries::LIBCAMERA_COLOR_SPACE_PRIMARIES_REC709,
+            Primaries::Rec2020 => primaries::LIBCAMERA_COLOR_SPACE_PRIMARIES_REC2020,
+        },
+        transfer_function: match space.transfer {
+            Transfer::Linear => transfer::LIBCAMERA_COLOR_SPACE_TRANSFER_FUNCTION_LINEAR,
+            Transfer::Srgb => transfer::LIBCAMERA_COLOR_SPACE_TRANSFER_FUNCTION_SRGB,
+            Transfer::Rec709 => transfer::LIBCAMERA_COLOR_SPACE_TRANSFER_FUNCTION_REC709,
+        },
+        ycbcr_encoding: match space.encoding {
+            Encoding::None => encoding::LIBCAMERA_COLOR_SPACE_YCBCR_ENCODING_NONE,
+            Encoding::Rec601 => encoding::LIBCAMERA_COLOR_SPACE_YCBCR_ENCODING_REC601,
+            Encoding::Rec709 => encoding::LIBCAMERA_COLOR_SPACE_YCBCR_ENCODING_REC709,
+            Encoding::Rec2020 => encoding::LIBCAMERA_COLOR_SPACE_YCBCR_ENCODING_REC2020,
+        },
+        range: match space.range {
+            Range::Full => range::LIBCAMERA_COLOR_SPACE_RANGE_FULL,
+            Range::Limited => range::LIBCAMERA_COLOR_SPACE_RANGE_LIMITED,
+        },
+    }
 }

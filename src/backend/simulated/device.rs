@@ -114,7 +114,11 @@ impl CameraDevice for Device {
     }
 
     fn frame_durations(&self) -> Option<(u64, u64)> {
-        let interval = self.camera.spec.interval.as_micros() as u64;
+        let mut interval = self.camera.spec.interval.as_micros() as u64;
+        let configured = self.configured.first().map(|first| first.config.size);
+        if self.camera.spec.slow_at_largest && configured == SIZES.last().copied() {
+            interval *= 2;
+        }
         (interval > 0).then_some((interval, interval))
     }
 

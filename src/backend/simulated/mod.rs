@@ -28,6 +28,8 @@ pub struct Spec {
     pub frames: u32,
     /// Bytes by which a line is longer than its pixels.
     pub padding: u32,
+    /// It says, once it is configured so, that frames of the largest size take twice as long.
+    pub slow_at_largest: bool,
     /// What it can be told. It reports each of them as it was last told.
     pub controls: Vec<ControlInfo>,
 }
@@ -41,6 +43,7 @@ impl Default for Spec {
             interval: Duration::ZERO,
             frames: 4,
             padding: 0,
+            slow_at_largest: false,
             controls: Vec::new(),
         }
     }

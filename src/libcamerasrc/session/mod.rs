@@ -32,7 +32,7 @@ use crate::sync::{
     Arc, Mutex, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
-use crate::video::caps::{Offer, frame_interval};
+use crate::video::caps::{Choice, Offer, frame_interval, is_possible, per_second};
 use std::io;
 use stream::Frames;
 pub use stream::SessionStream;
@@ -101,6 +101,9 @@ impl Session {
             })
             .collect();
         let agreed = device.configure(&roles, &wanted)?;
+        if let (Some(stream), false) = (plan.streams.first(), paced(offers)) {
+            check_rate(device, &stream.choice)?;
+        }
         let frames: Result<Vec<Frames>, CameraError> = plan
             .streams
             .iter()
@@ -117,7 +120,7 @@ impl Session {
         };
         let interval = frame_interval(first.choice.framerate).map(|interval| interval.max(1));
         let frame_duration = offer.frame_duration(first.choice.framerate);
-        let paced = offer.paced && interval.is_some();
+        let paced = paced(offers) && interval.is_some();
 
         let gate: Arc<OnceLock<Arc<Gate>>> = Arc::default();
         let wake = {
@@ -246,6 +249,28 @@ impl Session {
     pub fn state(&self) -> &LoopState {
         &self.state
     }
+}
+
+/// Whether we hold the frame rate, whatever the camera does.
+fn paced(offers: &[Offer]) -> bool {
+    offers.iter().any(|offer| offer.paced)
+}
+
+/// What the camera can do in time may depend on its configuration.
+fn check_rate(device: &dyn CameraDevice, choice: &Choice) -> Result<(), CameraError> {
+    let Some((shortest, longest)) = device.frame_durations() else {
+        return Ok(());
+    };
+    if is_possible(choice.framerate, (shortest, longest)) {
+        return Ok(());
+    }
+    Err(CameraError::FrameRate {
+        camera: device.id().to_owned(),
+        size: choice.size,
+        wanted: choice.framerate.to_string(),
+        slowest: per_second(longest),
+        fastest: per_second(shortest),
+    })
 }
 
 impl Drop for Session {

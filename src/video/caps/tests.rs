@@ -187,3 +187,40 @@ fn people_are_told_what_the_camera_delivers() {
         "NV12 at 640x480, 1280x720, 1920x1080; GRAY8 at 640x480, 1280x720, 1920x1080, 1 to 120 frames per second"
     );
 }
+
+#[test]
+fn what_a_peer_says_of_colours_is_asked_for_and_kept() {
+    let peer = "video/x-raw,colorimetry={bt601,bt709},chroma-site=jpeg";
+    let choice = choose(&offer(), peer).unwrap();
+    assert_eq!(choice.colorimetry.as_deref(), Some("bt601"));
+    let space = choice.color_space().unwrap();
+    let agreed = StreamConfig {
+        color_space: Some(space),
+        ..offer().default
+    };
+    let caps = offer().fixed_caps(&choice, &agreed);
+    let structure = caps.structure(0).unwrap();
+    assert_eq!(structure.get::<&str>("colorimetry").unwrap(), "bt601");
+    assert_eq!(structure.get::<&str>("chroma-site").unwrap(), "jpeg");
+    assert_eq!(choose(&offer(), "video/x-raw,colorimetry=bt2100-pq"), None);
+
+    let open = choose(&offer(), "video/x-raw,format=NV12").unwrap();
+    assert_eq!(open.color_space(), None, "the camera's own is left alone");
+    let caps = offer().fixed_caps(&open, &agreed);
+    assert_eq!(
+        caps.structure(0)
+            .unwrap()
+            .get::<&str>("chroma-site")
+            .unwrap(),
+        "mpeg2"
+    );
+}
+
+#[test]
+fn a_rate_is_possible_to_the_microsecond() {
+    for rate in [fraction(30, 1), fraction(30_000, 1001), fraction(0, 1)] {
+        assert!(is_possible(rate, (33_333, 33_367)), "{rate}");
+    }
+    assert!(!is_possible(fraction(31, 1), (33_333, 100_000)));
+    assert!(!is_possible(fraction(9, 1), (33_333, 100_000)));
+}
