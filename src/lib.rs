@@ -28,11 +28,13 @@
 //! | camera | libcamera | completion: one step of the driver under one leaf lock, the frame goes into the outbox; wakes the capture task if something can be queued | nothing |
 //! | capture task | a GstTask of ours | pauses first, queues what can be queued, sleeps if nothing is left | its own pause |
 //! | clock | GstSystemClock | a tick of paced requests, wakes the capture task | nothing |
-//! | pad | GstBaseSrc | takes the next frame from the outbox and pushes it | the outbox, downstream |
+//! | pad `src` | GstBaseSrc | negotiates for all pads; takes the next frame from its outbox and pushes it | its outlet and outbox, downstream |
+//! | each pad `src_%u` | a pad task of ours | CAPS, SEGMENT and ALLOCATION of its own; takes the next frame from its outbox and pushes it | its outlet and outbox, downstream |
 //! | any | downstream | drops the last memory of a frame: the frame is free, the capture task is woken | nothing |
 //! | shm server | `shmsink-rs` | epoll over listener, readers and an eventfd; all sending and receiving | epoll |
 //!
-//! The wake protocol between them is written down and implemented in [`capture::task_gate`], who wakes whom in [`capture::loop_state`].
+//! The wake protocol between them is written down and implemented in [`capture::task_gate`], who wakes whom in [`capture::loop_state`], how a pad's
+//! thread notices what else there is in [`capture::outlet`].
 //!
 //! ## Locks
 //!
@@ -42,8 +44,9 @@
 //! 1. the element's camera lock, held while libcamera opens, configures, starts or stops the camera, and while a session's objects are made;
 //! 2. the capture task's own lock of its requests: nobody else takes it;
 //! 3. libcamera's locks of ours ([`backend`]): a camera's runs (start, stop, queueing a request), the manager's. Callbacks take neither;
-//! 4. the element's streaming lock, its settings and offer locks;
-//! 5. leaf locks, one at a time: the loop state, the pool, a frame's memories, a camera's receiver, the pipeline clock.
+//! 4. the element's streaming lock, its settings and offer locks; a pad's progress, which its own thread holds while it copies a frame;
+//! 5. leaf locks, one at a time: a pad's outlet, the loop state, the controls, the pool, a frame's memories, a camera's receiver, the pipeline
+//!    clock.
 //!
 //! ## Decisions that were measured
 //!
@@ -80,6 +83,12 @@ mod controls;
 mod memory;
 #[cfg(feature = "plugin")]
 mod video;
+
+/// `libcamerasrc-rs` beside upstream's `libcamerasrc`.
+#[cfg(feature = "plugin")]
+pub mod upstream {
+    #![doc = include_str!("libcamerasrc/upstream.md")]
+}
 
 #[cfg(feature = "plugin")]
 mod libcamerasrc;

@@ -506,7 +506,7 @@ fn a_rate_that_the_camera_has_at_other_sizes_only_is_an_error() {
     let _ = large.pipeline.set_state(gst::State::Playing);
     let text = large.only_error();
     assert!(
-        text.contains("100/1") && text.contains("50 to 50"),
+        text.contains("100 frames") && text.contains("50 to 50"),
         "{text}"
     );
 }

@@ -688,3 +688,23 @@ fn three_streams_of_the_virtual_camera() {
     assert!(counts.iter().all(|count| *count >= 38), "{counts:?}");
     pads.no_error();
 }
+
+#[test]
+fn a_question_that_changes_nothing_restarts_nothing() {
+    let _alone = alone("reconfigure");
+    camera(2, 4);
+    let pads = Pads::playing("", TWO);
+    let (a, b) = (pads.sink("a"), pads.sink("b"));
+    let (mut last_a, mut last_b) = (a.sequence(), b.sequence());
+    for round in 0..20 {
+        let pad = pads.pad(["src", "src_0"][round % 2]);
+        assert!(pad.send_event(gst::event::Reconfigure::new()));
+        for _ in 0..5 {
+            // A camera that was started anew counts from 0.
+            let (next_a, next_b) = (a.sequence(), b.sequence());
+            assert!(next_a > last_a && next_b > last_b);
+            (last_a, last_b) = (next_a, next_b);
+        }
+    }
+    pads.no_error();
+}
