@@ -2,15 +2,16 @@
 //!
 //! - [`wire`]: the messages that the stock `shmsrc` understands, and its acks.
 //! - [`layout`]: how large slots and areas are, and when a bound cannot be kept.
-//! - [`slots`]: one area's slots and who refers to them.
+//! - [`slots`]: one area's slots and who needs them.
 //! - [`client`]: what one client has been given and what it has been told.
 //! - [`server`]: the state machine over all of them; see there for the contract.
-//! - [`snapshot`]: its numbers, for people.
+//! - [`snapshot`] and [`histogram`]: its numbers, for people.
 //!
 //! Words: an *area* is one shared memory object, known to clients by its *generation*; it is cut into *slots*, each for one frame. A client
 //! *holds* a frame from the moment it is promised to it until its *ack*. Its *window* is how many it may hold.
 
 pub mod client;
+pub mod histogram;
 pub mod layout;
 pub mod server;
 pub mod slots;

@@ -74,6 +74,15 @@ impl Format {
         }
     }
 
+    /// The buffer's bytes are those that are sent.
+    pub fn is_as_sent(&self, buffer: &gst::BufferRef) -> bool {
+        let meta = buffer.meta::<gst_video::VideoMeta>();
+        match (self, meta) {
+            (Self::Video(info), Some(meta)) if !is_canonical(info, &meta) => false,
+            _ => buffer.size() == self.sent_size(buffer),
+        }
+    }
+
     /// Copies the frame into `slot`, which has [`sent_size`](Self::sent_size) bytes.
     pub fn copy(&self, buffer: &gst::BufferRef, slot: &mut [u8]) -> Result<(), FrameError> {
         match (self, buffer.meta::<gst_video::VideoMeta>()) {
