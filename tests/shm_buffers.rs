@@ -156,7 +156,7 @@ fn offered_pool(rig: &mut Rig) -> gst::BufferPool {
     let caps = CAPS.parse::<gst::Caps>().unwrap();
     let mut query = gst::query::Allocation::new(Some(&caps), true);
     assert!(rig.element.static_pad("sink").unwrap().query(&mut query));
-    let (pool, size, _, _) = query.allocation_pools().into_iter().next().unwrap();
+    let (pool, size, _, _) = query.allocation_pools().next().unwrap();
     assert_eq!(size as usize, SIZE);
     let pool = pool.unwrap();
     pool.set_active(true).unwrap();

@@ -84,7 +84,8 @@ fn newcomers_do_not_keep_the_element_from_null() {
 #[test]
 fn a_change_of_size_takes_no_longer_with_many_clients() {
     let _alone = alone("a change of size with many clients");
-    let quickest = (0..3)
+    // The quickest of six: making the area alone takes half of the limit, and the machine may have other things to do.
+    let quickest = (0..6)
         .map(|_| {
             let mut rig = Rig::new("changes", 1000, &[]);
             rig.set_caps(CAPS);

@@ -136,13 +136,14 @@ pub fn run_if_asked() {
             }
             // A program that is started from here has every file descriptor that is not close-on-exec.
             "child" => {
-                let child = Command::new("sleep")
+                let mut child = Command::new("sleep")
                     .arg("1000")
                     .stdin(Stdio::null())
                     .stdout(Stdio::null())
                     .spawn()
                     .unwrap();
                 say(&format!("child {}", child.id()));
+                std::thread::spawn(move || child.wait());
             }
             other => panic!("{other}"),
         }
