@@ -30,7 +30,9 @@
 //! | clock | GstSystemClock | a tick of paced requests, wakes the capture task | nothing |
 //! | pad | GstBaseSrc | takes the next frame from the outbox and pushes it | the outbox, downstream |
 //! | any | downstream | drops the last memory of a frame: the frame is free, the capture task is woken | nothing |
-//! | shm server | `shmsink-rs` | epoll over listener, readers and an eventfd; all sending and receiving | epoll |
+//! | shm server | `shmsink-rs` | epoll over listener, readers, their processes and an eventfd; all sending and receiving; memory for slots | epoll |
+//! | shm signals | `shmsink-rs` | emits its signals, posts its messages; nobody joins it | the application |
+//! | shm memory | the process | gives shared memory back; lives only as long as there is some | nothing |
 //!
 //! The wake protocol between them is written down and implemented in [`capture::task_gate`], who wakes whom in [`capture::loop_state`].
 //!
@@ -43,7 +45,8 @@
 //! 2. the capture task's own lock of its requests: nobody else takes it;
 //! 3. libcamera's locks of ours ([`backend`]): a camera's runs (start, stop, queueing a request), the manager's. Callbacks take neither;
 //! 4. the element's streaming lock, its settings and offer locks;
-//! 5. leaf locks, one at a time: the loop state, the pool, a frame's memories, a camera's receiver, the pipeline clock.
+//! 5. leaf locks, one at a time: the loop state, the pool, a frame's memories, a camera's receiver, the pipeline clock;
+//!    of `shmsink-rs` its state, its list of kept memories, an area's list of lent bytes, the queue of memory to give back.
 //!
 //! ## Decisions that were measured
 //!

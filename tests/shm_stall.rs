@@ -345,6 +345,24 @@ fn an_application_may_evict_a_client() {
 }
 
 #[test]
+fn times_of_any_length_may_be_set() {
+    let _alone = alone("long times");
+    let longest = u64::MAX.to_string();
+    let mut rig = Rig::new(
+        "long",
+        1000,
+        &[
+            ("stall-timeout", longest.as_str()),
+            ("evict-after", longest.as_str()),
+        ],
+    );
+    let mut healthy = [rig.reader()];
+    let _silent = rig.raw_client();
+    rig.in_step(&mut healthy, 0..50);
+    rig.assert_no_error();
+}
+
+#[test]
 fn leaky_skip_keeps_nothing_for_a_slow_reader() {
     let _alone = alone("leaky=skip");
     let mut rig = Rig::new("skip", 1000, &[("leaky", "skip")]);

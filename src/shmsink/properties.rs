@@ -112,8 +112,9 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .nick("EOS drain timeout")
             .blurb(
                 "How long EOS waits at most until readers have taken the last frames from their sockets, in nanoseconds; stalled readers are not \
-                 waited for, and a flush or a change of state ends it. 0: not at all. Default 200000000 = 0.2 s",
+                 waited for, and a flush or a change of state ends it. 0: not at all. At most an hour. Default 200000000 = 0.2 s",
             )
+            .maximum(3_600_000_000_000)
             .default_value(default.eos_drain_timeout)
             .mutable_playing()
             .build(),

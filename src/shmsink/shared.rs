@@ -130,9 +130,10 @@ impl Shared {
 
     /// Waits until clients have read what there is for them, but not longer than that, and not when unlocked.
     pub fn drain(&self, limit: Duration) {
-        let Some(deadline) = Instant::now().checked_add(limit) else {
+        if limit.is_zero() {
             return;
-        };
+        }
+        let deadline = Instant::now() + limit;
         self.lock().draining = true;
         self.waker.wake();
         let mut state = self.lock();

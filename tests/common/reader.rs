@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     io::{BufRead, BufReader, Write},
+    os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
@@ -265,6 +266,14 @@ impl Reader {
         }
         if options.last_sample {
             command.env(LAST_SAMPLE, "1");
+        }
+        // A reader that is stopped would outlive a test that crashes or is killed.
+        // SAFETY: between fork and exec there is nothing but one system call.
+        unsafe {
+            command.pre_exec(|| {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                Ok(())
+            });
         }
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());

@@ -14,8 +14,8 @@
 //! a slot of its own, even where several clients share it, and all of those come from the surplus: the slots beyond what everybody is
 //! guaranteed. The sum of loans changes only by lending and by acks of who borrowed, so the inequality, once true, stays true.
 //!
-//! The same holds for the slots that have memory, with the shares in the place of the windows. A client that is evicted keeps its place until it
-//! holds nothing of the current area.
+//! The same holds for the slots that have memory, with the shares in the place of the windows: shares come before loans, so as long as somebody
+//! has less than his window nothing is lent. A client that is evicted keeps its place until it holds nothing of the current area.
 
 use std::time::Duration;
 
@@ -33,14 +33,6 @@ pub(super) struct Offered {
 }
 
 impl Server {
-    /// Clients that slots are kept for.
-    pub(super) fn places(&self) -> usize {
-        let clients = self.clients.values();
-        clients
-            .filter(|client| !client.is_evicted() || client.share() > 0)
-            .count()
-    }
-
     /// Frames that clients hold beyond their windows.
     pub(super) fn lent(&self) -> usize {
         let clients = self.clients.values();

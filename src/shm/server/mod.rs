@@ -148,7 +148,7 @@ impl Server {
 
     /// A client connected. On `Err` nothing has changed.
     pub fn handle_connect(&mut self, peer: Peer, now: Duration) -> Result<ClientId, Refusal> {
-        let places = self.places();
+        let places = self.clients.len();
         if places >= self.limits.max_clients {
             self.counters.clients_refused += 1;
             // In a fresh area those that were evicted have no place.

@@ -27,6 +27,8 @@ use growth::Growth;
 const LISTENER: u64 = 0;
 /// Client numbers start at 1 and never come here.
 const WAKER: u64 = u64::MAX;
+/// The system takes no time of any length.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// How often to see whether clients have read what there is for them. Nobody says so.
 const DRAIN_PERIOD: Duration = Duration::from_millis(2);
 
@@ -112,6 +114,7 @@ impl Control {
             .into_iter()
             .flatten()
             .min()
+            .map(|timeout| timeout.min(LONGEST_WAIT))
     }
 
     fn look_again_after(&mut self, pause: Duration) {
