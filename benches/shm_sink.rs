@@ -329,7 +329,18 @@ fn run_cell(cell: &str) {
     let seconds = Duration::from_secs(number("DURATION", 3));
     let pusher = push(harness, format);
     // Caches, page tables and memory settle.
-    let warm = pusher.pushes(Duration::from_secs(1));
+    let mut warm = pusher.pushes(Duration::from_secs(1));
+    let has_memory = || {
+        sink.find_property("stats").is_none()
+            || sink
+                .property::<gst::Structure>("stats")
+                .get::<u64>("slots-reserved")
+                .unwrap()
+                >= 2 + 4 * readers as u64
+    };
+    while warm.is_some() && !has_memory() {
+        warm = pusher.pushes(Duration::from_millis(100));
+    }
     let mut halted = running.split_off(readers - stopped);
     for reader in &halted {
         reader.signal(rustix::process::Signal::STOP);

@@ -127,9 +127,14 @@ fn t12_pieces_arrive_in_one_and_larger_buffers_get_a_larger_area() {
     }
     rig.push_buffer(pieces);
     assert_eq!(reader.frame(), Seen::of(&bytes));
-    // Far beyond the area that was made for the first.
-    let large = vec![9; 5_000_000];
-    rig.push_buffer(gst::Buffer::from_slice(large.clone()));
+    // Far beyond the area that was made for the first, and in pieces as well.
+    let large: Vec<u8> = (0..10_000_000u32).map(|byte| (byte / 7) as u8).collect();
+    let mut pieces = gst::Buffer::new();
+    for piece in large.chunks(9_000_001) {
+        let memory = gst::Memory::from_slice(piece.to_vec());
+        pieces.get_mut().unwrap().append_memory(memory);
+    }
+    rig.push_buffer(pieces);
     assert_eq!(reader.frame(), Seen::of(&large));
     rig.assert_no_error();
 }

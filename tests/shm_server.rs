@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use gstlibcamerars::os::copy::{LARGE, copy};
 use gstlibcamerars::shm::{
     client::{ClientId, Peer},
     layout::{Layout, LayoutError, Limits, MAX_AREAS, RESERVE},
@@ -120,6 +121,29 @@ proptest! {
         let mut parser = AckParser::default();
         let mut rest = bytes.as_slice();
         while let Ok(Some(_)) = parser.next(&mut rest) {}
+    }
+}
+
+// ---------------------------------------------------------------- copy
+
+#[test]
+fn large_frames_are_copied_whole_wherever_they_lie() {
+    let noise: Vec<u8> = (0..LARGE + 200)
+        .map(|byte| (byte * 31 + byte / 251) as u8)
+        .collect();
+    for (from, to, size) in [
+        (0, 0, LARGE),
+        (1, 0, LARGE + 63),
+        (0, 7, LARGE + 1),
+        (3, 15, LARGE + 100),
+        (0, 1, LARGE - 1),
+        (5, 3, 0),
+    ] {
+        let mut target = vec![0; LARGE + 200];
+        copy(&mut target[to..to + size], &noise[from..from + size]);
+        assert!(target[to..to + size] == noise[from..from + size]);
+        assert!(target[..to].iter().all(|byte| *byte == 0));
+        assert!(target[to + size..].iter().all(|byte| *byte == 0));
     }
 }
 
@@ -544,6 +568,8 @@ struct Model {
     sequence: u64,
     newest: Option<ModelFrame>,
     retired: BTreeSet<u32>,
+    /// What clients that were evicted had been sent. Nobody knows what they do with it.
+    lost: BTreeSet<ModelFrame>,
     strides: BTreeMap<u32, u64>,
 }
 
@@ -600,7 +626,8 @@ impl Model {
                 self.new_area(size);
                 while let Some(eviction) = self.server.poll_evicted() {
                     assert!(!eviction.quarantined);
-                    self.clients.remove(&eviction.id).unwrap();
+                    let gone = self.clients.remove(&eviction.id).unwrap();
+                    self.lost.extend(gone.sent);
                 }
             }
         }
@@ -798,9 +825,14 @@ impl Model {
             .filter(|generation| *generation != snapshot.generation)
             .collect();
         assert_eq!(snapshot.areas_retired, old.len());
-        // Memory is what the current area has and what is held in others.
+        // Memory is what the current area has and what is held or lost in others.
+        let lost = self.lost.iter();
+        let lost = lost.filter(|frame| !self.retired.contains(&frame.generation));
         let bytes: u64 = held
             .iter()
+            .chain(lost)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
             .filter(|frame| frame.generation != snapshot.generation)
             .map(|frame| self.strides[&frame.generation])
             .sum();
@@ -832,6 +864,7 @@ proptest! {
             sequence: 0,
             newest: None,
             retired: BTreeSet::new(),
+            lost: BTreeSet::new(),
             strides: BTreeMap::new(),
         };
         model.new_area(1000);
