@@ -660,6 +660,24 @@ fn a_place_in_quarantine_is_free_in_a_fresh_area() {
 }
 
 #[test]
+fn nothing_is_wanted_for_a_client_that_was_evicted_before_it_had_its_share() {
+    let mut world = World::new(4, 2, None, 0);
+    world.take(Step::Connect);
+    world.take(Step::Connect);
+    // An area with memory for one window.
+    world.new_area(1000);
+    world.take(Step::Publish);
+    let second = world.id(1).unwrap();
+    while world.transmit(second) {}
+    assert!(world.server.handle_evict(second));
+    while let Some((layout, slot)) = world.server.slot_wanted(0) {
+        // Whoever asks for memory must be one that could be parted with if there is none.
+        assert!(world.server.last_in_line().is_some());
+        assert!(world.server.handle_reserved(layout.generation, slot));
+    }
+}
+
+#[test]
 fn the_surplus_is_lent_and_comes_back() {
     let mut world = World::new(2, 2, Some(9), 0);
     world.take(Step::Connect);

@@ -30,8 +30,8 @@ impl Server {
     /// The slot that is to have memory next: for the clients' windows, those of so many that are to come, and what could be lent.
     pub fn slot_wanted(&self, newcomers: usize) -> Option<(Layout, usize)> {
         let area = self.current_area()?;
-        let clients = (self.clients.len() + newcomers).min(self.limits.max_clients);
-        let wanted = self.slots_for(area, clients) + usize::from(self.wants_loan);
+        let places = self.limits.max_clients.saturating_sub(self.clients.len());
+        let wanted = self.slots_for(area, newcomers.min(places)) + usize::from(self.wants_loan);
         (area.reserved() < wanted.min(area.layout().slots))
             .then(|| (*area.layout(), area.reserved()))
     }

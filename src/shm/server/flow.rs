@@ -51,9 +51,17 @@ impl Server {
         self.clients.values().map(Client::share).sum()
     }
 
-    /// Slots that are to have memory when there are so many clients.
-    pub(super) fn slots_for(&self, area: &Slots, clients: usize) -> usize {
-        area.layout().base + self.limits.window * clients + self.lent_in(area)
+    /// Slots that are to have memory for the clients and so many more. Those that were evicted get no more than they have.
+    pub(super) fn slots_for(&self, area: &Slots, newcomers: usize) -> usize {
+        let window = self.limits.window;
+        let clients = self.clients.values();
+        let shares: usize = clients
+            .map(|client| match client.is_evicted() {
+                true => client.share(),
+                false => window,
+            })
+            .sum();
+        area.layout().base + shares + window * newcomers + self.lent_in(area)
     }
 
     /// How many frames can be lent in all: no more than nobody is guaranteed, and than have memory.

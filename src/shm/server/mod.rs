@@ -156,7 +156,7 @@ impl Server {
             return Err(Refusal::Full);
         }
         if let Some(area) = self.current_area()
-            && area.reserved() < self.slots_for(area, places + 1)
+            && area.reserved() < self.slots_for(area, 1)
         {
             return Err(Refusal::NeedsSlots);
         }
