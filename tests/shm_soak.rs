@@ -237,7 +237,6 @@ fn soak(duration: Duration, seed: u64) -> Vec<String> {
     wait_until("both are connected", Duration::from_secs(10), || {
         sink.property::<u32>("num-clients") == 2
     });
-    let first = holdings();
     let over = Arc::new(AtomicBool::new(false));
     let (pushed, longest) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let pusher = {
@@ -261,6 +260,11 @@ fn soak(duration: Duration, seed: u64) -> Vec<String> {
             harness
         })
     };
+    // There is an area now, and nobody but the two.
+    wait_until("frames flow", Duration::from_secs(10), || {
+        pushed.load(Ordering::SeqCst) > 10
+    });
+    let first = holdings();
     let begun = Instant::now();
     let mut guests: Vec<Guest> = Vec::new();
     let (mut half, mut checked, mut seen) = (None, Instant::now(), 0);
