@@ -403,5 +403,12 @@ fn a_list_that_is_none_keeps_the_sink_from_starting() {
         text.contains("allow-uids") && text.contains("1000,1001"),
         "{text}"
     );
+    // Not even when it is no text.
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
+    let (sink, bus) = element(Some(&socket("list")), &[]);
+    sink.set_property("allow-uids", Path::new(OsStr::from_bytes(b"\xff")));
+    assert!(sink.set_state(gst::State::Ready).is_err());
+    let text = error_of(&bus);
+    assert!(text.contains("allow-uids"), "{text}");
     sink.set_state(gst::State::Null).unwrap();
 }

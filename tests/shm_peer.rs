@@ -302,7 +302,7 @@ fn outcome(kind: &str, name: &str) -> Result<(), String> {
     let status = child.wait().unwrap();
     let _ = std::fs::remove_file(std::env::temp_dir().join(format!("shm-peer.{}", child.id())));
     match (status.signal(), status.code()) {
-        (Some(libc::SIGABRT), _) => Err("aborts the process".to_owned()),
+        (Some(libc::SIGABRT | libc::SIGTRAP), _) => Err("aborts the process".to_owned()),
         (Some(libc::SIGSEGV), _) => Err("crashes the process".to_owned()),
         (_, Some(0)) => Ok(()),
         _ => {

@@ -1,6 +1,6 @@
 //! The virtual functions, which delegate.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use crate::sync::Arc;
 use crate::sync::LazyLock;
@@ -169,20 +169,39 @@ impl ObjectImpl for ShmSink {
                 }
             };
         }
-        if pspec.name() == "socket-path" {
-            self.settings.lock().socket_path = None;
-            // A string property holds any bytes, and reading those that are not UTF-8 as a string panics.
+        // A string property holds any bytes, and reading those that are not UTF-8 as a string panics.
+        let text = || {
             let path = value.get::<Option<PathBuf>>().ok().flatten();
-            match path.map(|path| path.into_os_string().into_string()) {
-                Some(Ok(path)) => self.settings.lock().socket_path = Some(path),
-                Some(Err(path)) => gst::element_imp_warning!(
-                    self,
-                    gst::ResourceError::Settings,
-                    ("socket-path {path:?} is not UTF-8 and is not used. Choose another path")
-                ),
-                None => (),
+            path.map(PathBuf::into_os_string)
+        };
+        match pspec.name() {
+            "socket-path" => {
+                let (path, odd) = match text().map(OsString::into_string) {
+                    Some(Ok(path)) => (Some(path), None),
+                    Some(Err(path)) => (None, Some(path)),
+                    None => (None, None),
+                };
+                self.settings.lock().socket_path = path;
+                if let Some(path) = odd {
+                    gst::element_imp_warning!(
+                        self,
+                        gst::ResourceError::Settings,
+                        ("socket-path {path:?} is not UTF-8 and is not used. Choose another path")
+                    );
+                }
+                return;
             }
-            return;
+            // What is no list of numbers is an error at the start.
+            name @ ("allow-uids" | "allow-gids") => {
+                let list = text().map(|text| text.to_string_lossy().into_owned());
+                let mut settings = self.settings.lock();
+                match name {
+                    "allow-uids" => settings.allow_uids = list,
+                    _ => settings.allow_gids = list,
+                }
+                return;
+            }
+            _ => (),
         }
         assign! {
             "perms" => perms,
@@ -195,8 +214,6 @@ impl ObjectImpl for ShmSink {
             "stall-timeout" => stall_timeout,
             "evict-after" => evict_after,
             "eos-drain-timeout" => eos_drain_timeout,
-            "allow-uids" => allow_uids,
-            "allow-gids" => allow_gids,
         }
         self.apply(pspec.name());
     }
