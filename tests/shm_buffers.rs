@@ -63,7 +63,7 @@ impl Pipeline {
         let bus = self.pipeline.bus().unwrap();
         let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
         let message = bus
-            .timed_pop_filtered(gst::ClockTime::from_seconds(20), &kinds)
+            .timed_pop_filtered(gst::ClockTime::from_seconds(scale(20, 120)), &kinds)
             .expect("the end of the stream");
         assert_eq!(message.type_(), gst::MessageType::Eos, "{message:?}");
     }
