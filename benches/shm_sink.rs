@@ -289,6 +289,21 @@ impl Pusher {
     }
 }
 
+/// This process's shared memory objects, of either sink. The stock one pads the number with spaces.
+fn areas() -> impl Iterator<Item = std::fs::DirEntry> {
+    let pid = std::process::id();
+    let names = [format!(".{pid}."), format!("shmpipe.{pid:5}.")];
+    std::fs::read_dir("/dev/shm")
+        .unwrap()
+        .flatten()
+        .filter(move |entry| {
+            let name = entry.file_name();
+            names
+                .iter()
+                .any(|ours| name.to_string_lossy().contains(ours))
+        })
+}
+
 fn run_cell(cell: &str) {
     let words: Vec<&str> = cell.split(' ').collect();
     let [kind, format, readers, stopped] = words[..] else {
@@ -347,18 +362,10 @@ fn run_cell(cell: &str) {
     }
     let before: Vec<Option<u64>> = running.iter_mut().map(Reader::frames).collect();
     let mut times = warm.and_then(|_| pusher.pushes(seconds));
-    let memory = std::fs::read_dir("/dev/shm")
-        .unwrap()
-        .filter_map(|entry| {
-            let entry = entry.ok()?;
-            let name = entry.file_name().into_string().ok()?;
-            // The stock sink pads the number with spaces.
-            let ours = name.contains(&format!(".{}.", std::process::id()))
-                || name.contains(&format!("{:5}.", std::process::id()));
-            use std::os::unix::fs::MetadataExt;
-            ours.then(|| entry.metadata().ok().map(|data| data.blocks() * 512))?
-        })
-        .sum::<u64>();
+    let memory: u64 = areas()
+        .filter_map(|entry| entry.metadata().ok())
+        .map(|data| std::os::unix::fs::MetadataExt::blocks(&data) * 512)
+        .sum();
     // One more or less: a frame is under way when they are asked.
     let got: Option<u64> = running
         .iter_mut()
@@ -427,7 +434,9 @@ fn run_cell(cell: &str) {
         memory as f64 / 1e6
     );
     std::io::stdout().flush().unwrap();
+    // What a stock sink that does not stop leaves.
     let _ = std::fs::remove_file(path);
+    areas().for_each(|entry| drop(std::fs::remove_file(entry.path())));
     drop((running, halted));
     std::process::exit(0);
 }

@@ -281,6 +281,19 @@ impl Sink {
     }
 }
 
+/// What a stock sink that was killed has left.
+fn remove_stock_areas(pid: u32) {
+    for entry in std::fs::read_dir("/dev/shm").unwrap().flatten() {
+        let name = entry.file_name();
+        if name
+            .to_string_lossy()
+            .starts_with(&format!("shmpipe.{pid:5}."))
+        {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// What became of a scenario, in a few words; `Err` if it is not passed.
 fn outcome(kind: &str, name: &str) -> Result<(), String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -295,11 +308,13 @@ fn outcome(kind: &str, name: &str) -> Result<(), String> {
         if begun.elapsed() > LIMIT {
             child.kill().unwrap();
             child.wait().unwrap();
+            remove_stock_areas(child.id());
             return Err("hangs".to_owned());
         }
         thread::sleep(Duration::from_millis(20));
     }
     let status = child.wait().unwrap();
+    remove_stock_areas(child.id());
     let _ = std::fs::remove_file(std::env::temp_dir().join(format!("shm-peer.{}", child.id())));
     match (status.signal(), status.code()) {
         (Some(libc::SIGABRT | libc::SIGTRAP), _) => Err("aborts the process".to_owned()),
