@@ -4,12 +4,11 @@
 //!
 //! | thread | does | may block on |
 //! |---|---|---|
-//! | streaming | claim a slot, copy the frame into it, publish it, wake the control thread: `stream.rs` | a client only with `wait-for-connection`, and then only the first one; the reaper when /dev/shm is full at a change of size |
+//! | streaming | claim a slot, copy the frame into it, publish it, wake the control thread: `stream.rs` | a client only with `wait-for-connection`, and then only the first one; at EOS clients that read, for `eos-drain-timeout`; the reaper when /dev/shm is full at a change of size |
 //! | control ("shm server") | owns every socket; accepts, reads acks, sends, watches for stalls, gives slots memory: `control` | epoll |
 //! | notifier ("shm signals") | emits signals, posts the server's error: `notifier.rs` | the application's handlers |
 //! | reaper ("shm memory"), now and then | frees memory that nobody needs: `crate::os::reaper` | nothing |
-//!
-//! | any | drops the last memory of a slot that upstream had: `pool.rs` | nothing |
+//! | any | takes a slot to write into, drops the last memory of one: `pool.rs` | nothing |
 //!
 //! Locks, each a leaf: `Shared::state`, under which nothing is called but the pure state machine of `crate::shm`; `Shared::kept`, a list; an
 //! area's list of lent bytes; the reaper's queue. No two are ever held together. No system call, no copy, no log line, no signal and no GStreamer

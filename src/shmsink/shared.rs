@@ -166,12 +166,12 @@ impl Shared {
 
     /// Lets go of what upstream has let go of, or of everything.
     pub fn let_go_of_kept(&self, everything: bool) {
-        let dropped: Vec<gst::Buffer> = self
-            .kept
-            .lock()
-            .extract_if(.., |buffer| everything || buffer.is_all_memory_writable())
-            .collect();
-        // After the lock: their slots go back to the server.
+        let kept = std::mem::take(&mut *self.kept.lock());
+        let (dropped, kept): (Vec<_>, Vec<_>) = kept
+            .into_iter()
+            .partition(|buffer| everything || buffer.is_all_memory_writable());
+        self.kept.lock().extend(kept);
+        // Without a lock: their slots go back to the server.
         drop(dropped);
     }
 }
