@@ -262,7 +262,8 @@ fn push(mut harness: gst_check::Harness, format: &'static Format) -> Pusher {
             let result = harness.push(buffer);
             let _ = pushed.send(before.elapsed());
             stamp_of_newest.store(stamp, Ordering::SeqCst);
-            if result.is_err() {
+            if let Err(error) = result {
+                eprintln!("push: {error}");
                 break;
             }
             next = next.max(before) + period;
@@ -283,7 +284,13 @@ impl Pusher {
         let until = Instant::now() + duration;
         let mut times = Vec::new();
         while Instant::now() < until {
-            times.push(self.times.recv_timeout(FROZEN).ok()?);
+            match self.times.recv_timeout(FROZEN) {
+                Ok(time) => times.push(time),
+                Err(error) => {
+                    eprintln!("no push: {error}");
+                    return None;
+                }
+            }
         }
         Some(times)
     }
@@ -346,7 +353,7 @@ fn run_cell(cell: &str) {
     // Caches, page tables and memory settle.
     let mut warm = pusher.pushes(Duration::from_secs(1));
     let has_memory = || {
-        sink.find_property("stats").is_none()
+        kind == "shmsink"
             || sink
                 .property::<gst::Structure>("stats")
                 .get::<u64>("slots-reserved")
