@@ -16,7 +16,7 @@
 //! | 4 | `video`, `controls`, `memory` | our vocabulary and GStreamer's |
 //! | 3 | `backend`, `os` | cameras and system calls |
 //! | 2 | `capture`, `shm` | pure state machines |
-//! | 1 | `camera` | vocabulary: what a camera is |
+//! | 1 | `camera`, `histogram` | vocabulary: what a camera is; how long things took |
 //! | 0 | `sync` | threads |
 //!
 //! GStreamer may be named on floors 4 to 6 only; `--no-default-features` builds the rest.
@@ -31,7 +31,9 @@
 //! | pad `src` | GstBaseSrc | negotiates for all pads; takes the next frame from its outbox and pushes it | its outlet and outbox, downstream |
 //! | each pad `src_%u` | a pad task of ours | CAPS, SEGMENT and ALLOCATION of its own; takes the next frame from its outbox and pushes it | its outlet and outbox, downstream |
 //! | any | downstream | drops the last memory of a frame: the frame is free, the capture task is woken | nothing |
-//! | shm server | `shmsink-rs` | epoll over listener, readers and an eventfd; all sending and receiving | epoll |
+//! | shm server | `shmsink-rs` | epoll over listener, readers, their processes and an eventfd; all sending and receiving; memory for slots | epoll |
+//! | shm signals | `shmsink-rs` | emits its signals, posts its messages; nobody joins it | the application |
+//! | shm memory | the process | gives shared memory back; lives only as long as there is some | nothing |
 //!
 //! The wake protocol between them is written down and implemented in [`capture::task_gate`], who wakes whom in [`capture::loop_state`], how a pad's
 //! thread notices what else there is in [`capture::outlet`].
@@ -46,7 +48,7 @@
 //! 3. libcamera's locks of ours ([`backend`]): a camera's runs (start, stop, queueing a request), the manager's. Callbacks take neither;
 //! 4. the element's streaming lock, its settings and offer locks; a pad's progress, which its own thread holds while it copies a frame;
 //! 5. leaf locks, one at a time: a pad's outlet, the loop state, the controls, the pool, a frame's memories, a camera's receiver, the pipeline
-//!    clock.
+//!    clock; of `shmsink-rs` its state, its list of kept memories, an area's list of lent bytes, the queue of memory to give back.
 //!
 //! ## Decisions that were measured
 //!
@@ -64,6 +66,7 @@
 //! The rate is the camera's own and the same within the noise. The callback saves a thread hop, which is a third of the latency; the CPU time that
 //! it costs more is the pad's thread waking for every single frame instead of for several at once.
 
+pub mod histogram;
 pub mod sync;
 
 pub mod camera;

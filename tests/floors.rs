@@ -10,6 +10,7 @@ use std::{
 const FLOORS: &[(&str, u8)] = &[
     ("sync", 0),
     ("camera", 1),
+    ("histogram", 1),
     ("capture", 2),
     ("shm", 2),
     ("backend", 3),

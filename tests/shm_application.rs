@@ -71,7 +71,7 @@ fn a_handler_that_takes_its_time_costs_clients_nothing() {
 }
 
 #[test]
-fn who_was_not_announced_is_not_said_to_have_gone() {
+fn t29_who_was_not_announced_is_not_said_to_have_gone() {
     let _alone = alone("the order of signals");
     for round in 0..100 {
         let rig = Rig::new("order", 1000, &[]);
@@ -146,7 +146,7 @@ fn forking_process() {
 }
 
 #[test]
-fn readers_are_told_of_null_though_a_child_of_the_application_lives() {
+fn t27_readers_are_told_of_null_though_a_child_of_the_application_lives() {
     let _alone = alone("fork");
     let mut program = Command::new(std::env::current_exe().unwrap())
         .args([

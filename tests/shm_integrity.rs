@@ -105,7 +105,7 @@ fn main() -> ExitCode {
     for format in wanted {
         let passed = runs_are_whole(format);
         println!(
-            "test frames_are_whole::{} ... {}",
+            "test t24_frames_are_whole::{} ... {}",
             format.name,
             if passed { "ok" } else { "FAILED" }
         );

@@ -185,7 +185,7 @@ fn rig() -> (Rig, Reader) {
 }
 
 #[test]
-fn padded_frames_are_repacked() {
+fn t23_padded_frames_are_repacked() {
     use gst_video::VideoFormat as F;
     let _alone = alone("repacking");
     let (mut rig, mut reader) = rig();

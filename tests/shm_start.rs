@@ -126,7 +126,7 @@ fn assert_says(text: &str, parts: &[&str]) {
 }
 
 #[test]
-fn every_bad_path_has_its_own_error_and_stays_as_it_was() {
+fn t15_every_bad_path_has_its_own_error_and_stays_as_it_was() {
     let _alone = alone("bad paths");
     assert_says(&start_error(None), &["no socket path", "Set socket-path"]);
     assert_says(
@@ -260,10 +260,10 @@ fn a_stock_sink_in_use_is_left_alone_too() {
 }
 
 #[test]
-fn what_a_killed_producer_leaves_is_taken_over() {
+fn t14_what_a_killed_producer_leaves_is_taken_over() {
     let _alone = alone("a killed producer");
     let path = socket("stale");
-    for _ in 0..3 {
+    for _ in 0..common::scale(3, 100) {
         let mut producer = Producer::new(&path);
         producer.kill();
         assert!(Path::new(&path).exists());
@@ -288,7 +288,7 @@ fn what_a_killed_producer_leaves_is_taken_over() {
 }
 
 #[test]
-fn of_many_that_start_at_once_one_serves() {
+fn t14_of_many_that_start_at_once_one_serves() {
     let _alone = alone("a race");
     let path = socket("race");
     for _ in 0..20 {
@@ -317,7 +317,7 @@ fn of_many_that_start_at_once_one_serves() {
 }
 
 #[test]
-fn rights_are_what_was_asked_whatever_the_umask() {
+fn t18_rights_are_what_was_asked_whatever_the_umask() {
     let _alone = alone("rights");
     let path = socket("rights");
     let producer = Producer::new(&path);
@@ -389,7 +389,7 @@ fn a_bound_that_is_too_small_is_an_error_with_the_numbers() {
 }
 
 #[test]
-fn a_small_dev_shm_is_an_error_and_no_crash() {
+fn t16_a_small_dev_shm_is_an_error_and_no_crash() {
     let _alone = alone("/dev/shm");
     let stat = rustix::fs::statvfs("/dev/shm").unwrap();
     let total = stat.f_blocks * stat.f_frsize;
@@ -482,7 +482,7 @@ fn one_element_starts_and_stops_a_hundred_times() {
 }
 
 #[test]
-fn children_of_the_process_inherit_nothing() {
+fn t27_children_of_the_process_inherit_nothing() {
     let _alone = alone("close-on-exec");
     let open = || -> Vec<String> {
         fs::read_dir("/proc/self/fd")
@@ -532,7 +532,7 @@ fn children_of_the_process_inherit_nothing() {
 }
 
 #[test]
-fn no_file_descriptor_for_a_client_is_not_the_end() {
+fn t17_no_file_descriptor_for_a_client_is_not_the_end() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let _alone = alone("no file descriptors");
     let mut rig = Rig::new("emfile", 1000, &[]);

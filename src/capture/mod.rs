@@ -3,7 +3,6 @@
 pub mod clock_map;
 pub mod control_queue;
 pub mod driver;
-pub mod histogram;
 pub mod loop_state;
 pub mod outlet;
 pub mod stream;

@@ -3,6 +3,7 @@
 use super::session::Session;
 use crate::capture::loop_state::StreamReport;
 use crate::capture::stream::Counters;
+use std::time::Duration;
 
 pub fn structure(session: Option<&Session>) -> gst::Structure {
     let Some(session) = session else {
@@ -20,7 +21,7 @@ pub fn structure(session: Option<&Session>) -> gst::Structure {
     let mut pads = gst::Structure::builder("pads");
     let named = session.plan.streams.iter().zip(&session.streams);
     for ((planned, stream), report) in named.zip(&reports) {
-        let hand_over = &stream.hand_over;
+        let hand_over = stream.hand_over.lock().clone();
         let counters = &report.counters;
         let pad = gst::Structure::builder("pad")
             .field("captured", counters.captured)
@@ -35,9 +36,9 @@ pub fn structure(session: Option<&Session>) -> gst::Structure {
             .field("queued", report.queued as u32)
             .field("outbox", report.outbox as u32)
             .field("downstream", report.downstream as u32)
-            .field("latency-p50", hand_over.percentile(50))
-            .field("latency-p99", hand_over.percentile(99))
-            .field("latency-max", hand_over.max());
+            .field("latency-p50", nanoseconds(hand_over.quantile(500)))
+            .field("latency-p99", nanoseconds(hand_over.quantile(990)))
+            .field("latency-max", nanoseconds(hand_over.max()));
         pads = pads.field(planned.pad.as_str(), pad.build());
     }
     gst::Structure::builder("libcamerasrc-stats")
@@ -58,4 +59,8 @@ pub fn structure(session: Option<&Session>) -> gst::Structure {
         .field("idle-wake-ups", idle)
         .field("pads", pads.build())
         .build()
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

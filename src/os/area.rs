@@ -3,7 +3,13 @@
 //! The object is sized, given its memory and its mode before it has a name, so nobody ever sees it unfinished, and a /dev/shm that is too small
 //! is an error here and not a SIGBUS in the middle of a frame.
 
-use std::{ffi::c_void, fmt, ops::Range, os::fd::OwnedFd, ptr::NonNull};
+use std::{
+    ffi::c_void,
+    fmt,
+    ops::{Deref, DerefMut, Range},
+    os::fd::OwnedFd,
+    ptr::NonNull,
+};
 
 use rustix::{
     fs::{self, AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags},
@@ -13,6 +19,7 @@ use rustix::{
 
 use crate::sync::Arc;
 use crate::sync::LazyLock;
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 const DIRECTORY: &str = "/dev/shm";
@@ -49,11 +56,13 @@ pub struct Area {
     name: String,
     /// The name is taken, and not removed yet.
     linked: AtomicBool,
+    /// Bytes that somebody has to write into, each once.
+    lent: Mutex<Vec<Range<usize>>>,
 }
 
-// SAFETY: the mapping belongs to this value and lives as long; it is written through the one `AreaWriter` only.
+// SAFETY: the mapping belongs to this value and lives as long; it is written through `Lent` only.
 unsafe impl Send for Area {}
-// SAFETY: as above. What `&Area` offers does not touch the contents beyond reads that fault pages in.
+// SAFETY: as above. What `&Area` offers does not touch the contents beyond reads that fault pages in; `lend` gives no byte out twice.
 unsafe impl Sync for Area {}
 
 impl fmt::Debug for Area {
@@ -65,13 +74,9 @@ impl fmt::Debug for Area {
     }
 }
 
-/// The right to write into an area. There is one for each.
-#[derive(Debug)]
-pub struct AreaWriter(Arc<Area>);
-
-impl AreaWriter {
+impl Area {
     /// Makes an object of `length` bytes of which the first `reserved` have memory, readable by those that `mode` names.
-    pub fn create(length: u64, reserved: u64, mode: u32) -> Result<Self, AreaError> {
+    pub fn create(length: u64, reserved: u64, mode: u32) -> Result<Arc<Self>, AreaError> {
         let no_space = |_| no_space(length);
         let size = usize::try_from(length).map_err(no_space)?;
         let fd = fs::open(
@@ -102,34 +107,45 @@ impl AreaWriter {
             length: size,
             name: String::new(),
             linked: AtomicBool::new(false),
+            lent: Mutex::new(Vec::new()),
         };
         area.reserve(0..reserved)?;
         fs::fchmod(&area.fd, Mode::from_raw_mode(mode))
             .map_err(failed("set the mode of shared memory"))?;
         area.name = link(&area.fd)?;
         area.linked = AtomicBool::new(true);
-        Ok(Self(Arc::new(area)))
+        Ok(Arc::new(area))
     }
 
-    pub fn area(&self) -> &Arc<Area> {
-        &self.0
-    }
-
-    /// The bytes at `offset`, or `None` when they are not all inside the area. Write only what was reserved.
-    pub fn bytes_mut(&mut self, offset: u64, size: u64) -> Option<&mut [u8]> {
-        let offset = usize::try_from(offset).ok()?;
-        let size = usize::try_from(size).ok()?;
-        let end = offset.checked_add(size)?;
-        if end > self.0.length {
+    /// The bytes at `offset`, to write into. `None` when they are not all inside the area, or somebody has some of them already. Write only what was
+    /// reserved.
+    pub fn lend(self: &Arc<Self>, offset: u64, size: u64) -> Option<Lent> {
+        let start = usize::try_from(offset).ok()?;
+        let end = start.checked_add(usize::try_from(size).ok()?)?;
+        if end > self.length {
             return None;
         }
-        // SAFETY: inside the mapping, which lives as long as `self`; no other slice of it exists in this process, because there is one writer
-        // for each area and it is borrowed mutably. Readers map it read-only.
-        Some(unsafe { std::slice::from_raw_parts_mut(self.0.base.as_ptr().add(offset), size) })
+        let mut lent = self.lent.lock();
+        if lent
+            .iter()
+            .any(|other| start < other.end && other.start < end)
+        {
+            return None;
+        }
+        lent.push(start..end);
+        drop(lent);
+        Some(Lent {
+            area: self.clone(),
+            bytes: start..end,
+        })
     }
-}
 
-impl Area {
+    /// Where a byte lies in the area, if it does.
+    pub fn offset_of(&self, byte: *const u8) -> Option<u64> {
+        let offset = byte.addr().checked_sub(self.base.as_ptr().addr())?;
+        (offset < self.length).then_some(offset as u64)
+    }
+
     /// The name for `shm_open`, with its slash.
     pub fn name(&self) -> &str {
         &self.name
@@ -203,6 +219,48 @@ impl Drop for Area {
         self.unlink();
         // SAFETY: this value's own mapping, of that length; nobody has a reference into it any more.
         let _ = unsafe { mm::munmap(self.base.as_ptr().cast(), self.length) };
+    }
+}
+
+/// Bytes of an area that nobody else in this process writes. Readers in other processes map them read-only.
+#[derive(Debug)]
+pub struct Lent {
+    area: Arc<Area>,
+    bytes: Range<usize>,
+}
+
+impl Deref for Lent {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: inside the mapping, which lives as long as `area`; `lend` has given these bytes to nobody else.
+        unsafe {
+            std::slice::from_raw_parts(
+                self.area.base.as_ptr().add(self.bytes.start),
+                self.bytes.len(),
+            )
+        }
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and `self` is borrowed mutably.
+        unsafe {
+            std::slice::from_raw_parts_mut(
+                self.area.base.as_ptr().add(self.bytes.start),
+                self.bytes.len(),
+            )
+        }
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut lent = self.area.lent.lock();
+        if let Some(index) = lent.iter().position(|bytes| *bytes == self.bytes) {
+            lent.swap_remove(index);
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use rustix::{
 
 use super::{
     lock_file::{LockFile, Locked},
-    peer::{Peer, peer_pid},
+    peer::{Peer, credentials},
 };
 use crate::shm::wire::MESSAGE_SIZE;
 use crate::shm::wire::NAME_SIZE_AT;
@@ -232,7 +232,7 @@ fn who_answers(address: &SocketAddrUnix) -> io::Result<Option<Owner>> {
     match net::connect(&probe, address) {
         Ok(()) => {
             hear_greeting(&probe);
-            Ok(Some(Owner(Some(peer_pid(&probe)))))
+            Ok(Some(Owner(Some(credentials(&probe).pid))))
         }
         // A full backlog is somebody's.
         Err(Errno::WOULDBLOCK) => Ok(Some(Owner(None))),

@@ -2,6 +2,7 @@
 
 pub mod area;
 pub mod clock;
+pub mod copy;
 pub mod listener;
 pub mod lock_file;
 pub mod memfd;

@@ -2,7 +2,8 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    mem::MaybeUninit,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
 };
 
 use rustix::{
@@ -46,9 +47,30 @@ impl Peer {
         let _ = net::shutdown(&self.socket, Shutdown::Both);
     }
 
-    /// The process that connected; 0 when it cannot be seen from our process namespace.
-    pub fn pid(&self) -> i32 {
-        peer_pid(&self.socket)
+    /// Who connected.
+    pub fn credentials(&self) -> Credentials {
+        credentials(&self.socket)
+    }
+
+    /// The process that connected, to be watched: it is readable when that has ended. `None` before Linux 6.5, or when it has ended already.
+    pub fn process(&self) -> Option<OwnedFd> {
+        let fd: i32 = option(&self.socket, libc::SO_PEERPIDFD)?;
+        // SAFETY: the kernel has made this file descriptor, close-on-exec, for us.
+        (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    /// Nothing more will be said. What the client says is still heard.
+    pub fn finish(&self) {
+        let _ = net::shutdown(&self.socket, Shutdown::Write);
+    }
+
+    /// The client has read all that was sent.
+    pub fn has_read_all(&self) -> bool {
+        let mut unread: libc::c_int = 0;
+        // SAFETY: the kernel writes one int.
+        let answer =
+            unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut unread) };
+        answer != 0 || unread == 0
     }
 
     /// Sends one whole message. On Linux a stream socket of this kind takes a message of less than a page whole or not at all; a reader could
@@ -94,23 +116,51 @@ impl AsFd for Peer {
     }
 }
 
+/// A process as the kernel knew it when it connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Credentials {
+    /// 0 when it cannot be seen from our process namespace.
+    pub pid: i32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
 /// Not rustix's call: its pid cannot be 0, and the kernel's is for a peer of a foreign process namespace.
-pub(super) fn peer_pid(socket: &OwnedFd) -> i32 {
-    let mut credentials = libc::ucred {
+pub(super) fn credentials(socket: &OwnedFd) -> Credentials {
+    let nobody = libc::ucred {
         pid: 0,
-        uid: 0,
-        gid: 0,
+        uid: u32::MAX,
+        gid: u32::MAX,
     };
-    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: the kernel writes at most `size` bytes into a struct of that size, and any bytes are a valid `ucred`.
+    let found: libc::ucred = option(socket, libc::SO_PEERCRED).unwrap_or(nobody);
+    Credentials {
+        pid: found.pid,
+        uid: found.uid,
+        gid: found.gid,
+    }
+}
+
+/// A socket option that is a plain C value of which any bytes are one: an int, or a struct of ints.
+fn option<T: Copy>(socket: &OwnedFd, name: libc::c_int) -> Option<T> {
+    let mut value = MaybeUninit::<T>::zeroed();
+    let mut size = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `size` bytes into a value of that size.
     let answer = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
             libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut credentials).cast(),
+            name,
+            value.as_mut_ptr().cast(),
             &raw mut size,
         )
     };
-    if answer == 0 { credentials.pid } else { 0 }
+    // SAFETY: it began as zeroes, and any bytes are a `T`.
+    (answer == 0).then(|| unsafe { value.assume_init() })
+}
+
+/// The name of a process's program; empty when it cannot be seen.
+pub fn program_of(pid: i32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm"))
+        .map(|name| name.trim_end().to_owned())
+        .unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, fmt, ops::Range, thread};
 
-use super::area::{Area, AreaWriter};
+use super::area::Area;
 use crate::sync::{Arc, Condvar, LazyLock, Mutex};
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -35,9 +35,9 @@ pub fn drop_later(areas: impl IntoIterator<Item = Arc<Area>>) {
     }
 }
 
-/// Drops the right to write, which may be the last reference.
-pub fn let_go_later(writer: AreaWriter) {
-    later(move || drop(writer));
+/// Drops what may be the last reference to an area. Its name is others' to remove: clients may still have to open it.
+pub fn let_go_later(area: impl Send + 'static) {
+    later(move || drop(area));
 }
 
 /// [`Area::give_back`].

@@ -10,6 +10,10 @@ const MAX_COLOUR: u64 = SLOT_ALIGNMENT - PAGE;
 
 /// The slots that clients cannot take: one is being written, one is the newest frame.
 pub const RESERVE: usize = 2;
+/// Slots that the element before the sink may have at a time, to write its frames straight into them.
+pub const UPSTREAM: usize = 4;
+/// Frames that one client may hold with all that is lent to it. A socket takes 278 messages before it is full.
+pub const MAX_HELD: usize = 128;
 
 /// A reader keeps a frame's size in an `int`.
 const MAX_FRAME_SIZE: u64 = i32::MAX as u64;
@@ -23,22 +27,14 @@ pub struct Limits {
     pub max_clients: usize,
     /// Bytes of one area; `None` when the frames' size decides.
     pub area_size: Option<u64>,
+    /// Slots that upstream may have, if the area's size allows it.
+    pub upstream: usize,
 }
 
 impl Limits {
-    /// Slots that keep the promise to so many clients: each may hold its window and still no frame is ever without a slot.
-    pub fn slots_for(&self, clients: usize) -> usize {
-        RESERVE + self.window * clients
-    }
-
     /// There can be an area for frames of this size.
     pub fn fit(&self, frame_size: u64) -> bool {
         Layout::new(1, 0, frame_size, self).is_ok()
-    }
-
-    /// Slots of a whole area.
-    pub fn slots(&self) -> usize {
-        self.slots_for(self.max_clients)
     }
 }
 
@@ -76,10 +72,17 @@ pub struct Layout {
     pub stride: u64,
     /// Slots of the whole area.
     pub slots: usize,
+    /// Slots that are no client's: the reserve, and upstream's.
+    pub base: usize,
+    /// Those of them that upstream may have.
+    pub upstream: usize,
+    /// Slots beyond what all clients are guaranteed, which can be lent.
+    pub surplus: usize,
 }
 
 impl Layout {
-    /// The layout for frames of up to `frame_size` bytes.
+    /// The layout for frames of up to `frame_size` bytes. Without a bound it has what the promise to all clients takes; with one it has as
+    /// much as fits, and what is more than that promise takes is lent.
     pub fn new(
         generation: u32,
         colour: usize,
@@ -91,24 +94,39 @@ impl Layout {
         }
         // Room for the largest colour, so that what fits a bound once fits it with every colour.
         let stride = (frame_size.max(1) + MAX_COLOUR).next_multiple_of(SLOT_ALIGNMENT);
-        let slots = limits.slots();
-        let needed = stride.saturating_mul(slots as u64);
-        match limits.area_size {
-            Some(limit) if needed > limit => Err(LayoutError::OverLimit {
+        let fits = limits
+            .area_size
+            .map(|limit| usize::try_from(limit / stride).unwrap_or(usize::MAX));
+        let windows = limits.window * limits.max_clients;
+        let needed = RESERVE + windows;
+        let upstream = match fits {
+            Some(fits) if fits < needed + limits.upstream => 0,
+            _ => limits.upstream,
+        };
+        let guaranteed = needed + upstream;
+        match (fits, limits.area_size) {
+            (Some(fits), Some(limit)) if fits < guaranteed => Err(LayoutError::OverLimit {
                 frame_size,
-                needed,
-                slots,
+                needed: stride.saturating_mul(needed as u64),
+                slots: needed,
                 window: limits.window,
                 max_clients: limits.max_clients,
                 limit,
             }),
-            _ => Ok(Self {
-                generation,
-                colour,
-                capacity: stride - page(colour),
-                stride,
-                slots,
-            }),
+            _ => {
+                let most = RESERVE + upstream + MAX_HELD * limits.max_clients;
+                let slots = fits.map_or(guaranteed, |fits| fits.min(most).max(guaranteed));
+                Ok(Self {
+                    generation,
+                    colour,
+                    capacity: stride - page(colour),
+                    stride,
+                    slots,
+                    base: RESERVE + upstream,
+                    upstream,
+                    surplus: slots - guaranteed,
+                })
+            }
         }
     }
 
@@ -126,6 +144,12 @@ impl Layout {
     /// that could be relied on.
     pub fn offset(&self, slot: usize) -> u64 {
         self.stride * slot as u64 + page(self.colour)
+    }
+
+    /// The slot whose frame begins there.
+    pub fn slot_at(&self, offset: u64) -> Option<usize> {
+        let slot = usize::try_from(offset / self.stride).ok()?;
+        (slot < self.slots && self.offset(slot) == offset).then_some(slot)
     }
 }
 

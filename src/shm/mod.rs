@@ -2,7 +2,7 @@
 //!
 //! - [`wire`]: the messages that the stock `shmsrc` understands, and its acks.
 //! - [`layout`]: how large slots and areas are, and when a bound cannot be kept.
-//! - [`slots`]: one area's slots and who refers to them.
+//! - [`slots`]: one area's slots and who needs them.
 //! - [`client`]: what one client has been given and what it has been told.
 //! - [`server`]: the state machine over all of them; see there for the contract.
 //! - [`snapshot`]: its numbers, for people.

@@ -1,16 +1,34 @@
-//! One area's slots, and how many refer to each.
+//! One area's slots, and who needs each.
 
 use std::ops::Range;
 
 use super::layout::Layout;
 
-/// The slots of one generation that have memory behind them. A slot is free when nobody refers to it: not the writer, not the newest frame,
-/// no client.
-#[derive(Debug)]
+/// Who needs a slot. It is free when nobody does and nothing of it is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+struct Slot {
+    /// The writer, and the newest frame.
+    pins: u32,
+    /// Clients that hold a frame in it.
+    holders: u32,
+    /// An element before the sink has it to write its next frame into, or has not let go of the one that it wrote.
+    upstream: bool,
+    /// Somebody may still look at it who will never say that he is done. Only in areas that are not current, so it is never written again.
+    lost: bool,
+}
+
+impl Slot {
+    fn is_free(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The slots of one generation that have memory behind them.
+#[derive(Debug, Clone)]
 pub struct Slots {
     layout: Layout,
     name: Box<str>,
-    references: Vec<u32>,
+    slots: Vec<Slot>,
 }
 
 impl Slots {
@@ -19,7 +37,7 @@ impl Slots {
         Self {
             layout,
             name: name.into(),
-            references: vec![0; reserved.min(layout.slots)],
+            slots: vec![Slot::default(); reserved.min(layout.slots)],
         }
     }
 
@@ -38,42 +56,94 @@ impl Slots {
 
     /// Slots that have memory.
     pub fn reserved(&self) -> usize {
-        self.references.len()
+        self.slots.len()
     }
 
     /// The first `reserved` slots have memory now. Never takes any away.
     pub fn reserve(&mut self, reserved: usize) {
         let reserved = reserved.min(self.layout.slots);
-        if reserved > self.references.len() {
-            self.references.resize(reserved, 0);
+        if reserved > self.slots.len() {
+            self.slots.resize(reserved, Slot::default());
         }
     }
 
-    /// The lowest free slot, referred to once from now on. The lowest, so that few pages are in use and the caches know them.
+    /// The lowest free slot, pinned from now on. The lowest, so that few pages are in use and the caches know them.
     pub fn claim(&mut self) -> Option<usize> {
-        let index = self.references.iter().position(|count| *count == 0)?;
-        self.refer(index);
+        let index = self.slots.iter().position(Slot::is_free)?;
+        self.pin(index);
         Some(index)
     }
 
-    /// One more refers to that slot.
-    pub fn refer(&mut self, index: usize) {
-        if let Some(count) = self.references.get_mut(index) {
-            *count += 1;
+    /// The lowest free slot, upstream's from now on; not more than the layout has for that.
+    pub fn claim_for_upstream(&mut self) -> Option<usize> {
+        if self.upstream() >= self.layout.upstream {
+            return None;
+        }
+        let index = self.slots.iter().position(Slot::is_free)?;
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.upstream = true;
+        }
+        Some(index)
+    }
+
+    /// Upstream's slot at that offset, pinned from now on, if no client has a frame in it.
+    pub fn claim_from_upstream(&mut self, offset: u64) -> Option<usize> {
+        let index = self.layout.slot_at(offset)?;
+        let slot = self.slots.get_mut(index)?;
+        if !slot.upstream || slot.pins > 0 || slot.holders > 0 {
+            return None;
+        }
+        slot.pins = 1;
+        Some(index)
+    }
+
+    pub fn pin(&mut self, index: usize) {
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.pins += 1;
         }
     }
 
-    /// One refers to that slot no longer. True when nobody does now.
-    pub fn release(&mut self, index: usize) -> bool {
-        let Some(count) = self.references.get_mut(index) else {
-            return false;
-        };
-        debug_assert!(
-            *count > 0,
-            "slot {index} released more often than referred to"
-        );
-        *count = count.saturating_sub(1);
-        *count == 0
+    /// True when the slot is free now.
+    pub fn unpin(&mut self, index: usize) -> bool {
+        self.change(index, |slot| {
+            debug_assert!(slot.pins > 0, "slot {index} unpinned too often");
+            slot.pins = slot.pins.saturating_sub(1);
+        })
+    }
+
+    /// One more client holds a frame in that slot.
+    pub fn hold(&mut self, index: usize) {
+        if let Some(slot) = self.slots.get_mut(index) {
+            slot.holders += 1;
+        }
+    }
+
+    /// A client is done with its frame in that slot. True when the slot is free now.
+    pub fn let_go(&mut self, index: usize) -> bool {
+        self.change(index, |slot| {
+            debug_assert!(slot.holders > 0, "slot {index} let go too often");
+            slot.holders = slot.holders.saturating_sub(1);
+        })
+    }
+
+    /// A client is no longer waited for, but may still look at that slot.
+    pub fn lose(&mut self, index: usize) {
+        self.change(index, |slot| {
+            slot.holders = slot.holders.saturating_sub(1);
+            slot.lost = true;
+        });
+    }
+
+    /// Upstream has let go of its slot. True when it is free now.
+    pub fn take_back(&mut self, index: usize) -> bool {
+        self.change(index, |slot| slot.upstream = false)
+    }
+
+    fn change(&mut self, index: usize, change: impl FnOnce(&mut Slot)) -> bool {
+        self.slots.get_mut(index).is_some_and(|slot| {
+            change(slot);
+            slot.is_free()
+        })
     }
 
     /// The bytes of a slot.
@@ -81,12 +151,11 @@ impl Slots {
         self.layout.bytes_of(index)..self.layout.bytes_of(index + 1)
     }
 
-    /// The slots that nobody refers to.
     pub fn free_slots(&self) -> impl Iterator<Item = usize> {
-        self.references
+        self.slots
             .iter()
             .enumerate()
-            .filter(|(_, count)| **count == 0)
+            .filter(|(_, slot)| slot.is_free())
             .map(|(index, _)| index)
     }
 
@@ -94,8 +163,20 @@ impl Slots {
         self.free_slots().count()
     }
 
-    /// Nobody refers to any slot.
+    /// Slots in which clients hold frames.
+    pub fn held(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.holders > 0).count()
+    }
+
+    /// Slots that upstream has.
+    pub fn upstream(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.upstream).count()
+    }
+
+    /// The area is needed no longer: what upstream has needs only its memory, and what is lost nobody waits for.
     pub fn is_idle(&self) -> bool {
-        self.references.iter().all(|count| *count == 0)
+        self.slots
+            .iter()
+            .all(|slot| slot.pins == 0 && slot.holders == 0)
     }
 }

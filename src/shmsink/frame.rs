@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use crate::os::copy::{LARGE, copy};
+
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FrameError {
     #[error(
@@ -74,6 +76,15 @@ impl Format {
         }
     }
 
+    /// The buffer's bytes are those that are sent.
+    pub fn is_as_sent(&self, buffer: &gst::BufferRef) -> bool {
+        let meta = buffer.meta::<gst_video::VideoMeta>();
+        match (self, meta) {
+            (Self::Video(info), Some(meta)) if !is_canonical(info, &meta) => false,
+            _ => buffer.size() == self.sent_size(buffer),
+        }
+    }
+
     /// Copies the frame into `slot`, which has [`sent_size`](Self::sent_size) bytes.
     pub fn copy(&self, buffer: &gst::BufferRef, slot: &mut [u8]) -> Result<(), FrameError> {
         match (self, buffer.meta::<gst_video::VideoMeta>()) {
@@ -95,11 +106,30 @@ fn is_canonical(info: &gst_video::VideoInfo, meta: &gst_video::VideoMeta) -> boo
 /// All memories of the buffer, one after the other. What the buffer lacks is zero.
 fn copy_bytes(buffer: &gst::BufferRef, slot: &mut [u8]) -> Result<(), FrameError> {
     let (bytes, rest) = slot.split_at_mut(slot.len().min(buffer.size()));
-    buffer
-        .copy_to_slice(0, bytes)
-        .map_err(FrameError::Unreadable)?;
+    if bytes.len() < LARGE {
+        buffer
+            .copy_to_slice(0, bytes)
+            .map_err(FrameError::Unreadable)?;
+    } else {
+        copy_large(buffer, bytes)?;
+    }
     rest.fill(0);
     Ok(())
+}
+
+fn copy_large(buffer: &gst::BufferRef, mut to: &mut [u8]) -> Result<(), FrameError> {
+    let size = to.len();
+    for memory in buffer.iter_memories() {
+        let map = memory.map_readable()?;
+        let taken = map.len().min(to.len());
+        let (head, rest) = std::mem::take(&mut to).split_at_mut(taken);
+        copy(head, map.get(..taken).unwrap_or_default());
+        to = rest;
+    }
+    match to.len() {
+        0 => Ok(()),
+        missing => Err(FrameError::Unreadable(size - missing)),
+    }
 }
 
 fn repack(

@@ -1,6 +1,6 @@
 //! The virtual functions, which delegate.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use crate::sync::Arc;
 use crate::sync::LazyLock;
@@ -9,18 +9,21 @@ use glib::{prelude::*, subclass::prelude::*};
 use gst_base::{prelude::*, subclass::prelude::*};
 
 use super::{
-    CAT,
+    CAT, Leaky,
     frame::Format,
+    pool::SlotPool,
     properties::{PROPERTIES, SIGNALS},
+    qos::{self, DropReports},
     session::{Session, StartError},
     settings::Settings,
-    shared::Shared,
+    shared::{Shared, Times},
     stats,
-    stream::{PublishError, Stream},
+    stream::{PublishError, Published, Stream},
 };
 use crate::os::area::AreaError;
 use crate::os::listener::ListenError;
 use crate::shm::layout::LayoutError;
+use crate::shm::layout::UPSTREAM;
 use crate::shm::snapshot::Snapshot;
 
 #[derive(Debug, Default)]
@@ -29,6 +32,7 @@ pub struct ShmSink {
     session: Mutex<Option<Session>>,
     /// Taken out by the streaming thread while it is at work, so that no lock is held over it.
     stream: Mutex<Option<Box<Stream>>>,
+    drop_reports: Mutex<DropReports>,
 }
 
 impl ShmSink {
@@ -39,11 +43,63 @@ impl ShmSink {
             .map(|session| session.shared().clone())
     }
 
-    fn snapshot(&self) -> Snapshot {
-        self.shared().map_or_else(Snapshot::default, |shared| {
+    fn snapshot(&self) -> (Snapshot, Times) {
+        self.shared().map_or_else(Default::default, |shared| {
             let now = shared.now();
-            shared.lock().server.snapshot(now)
+            let state = shared.lock();
+            (state.server.snapshot(now), state.times.clone())
         })
+    }
+
+    fn num_clients(&self) -> u32 {
+        self.shared()
+            .map_or(0, |shared| shared.lock().server.client_count() as u32)
+    }
+
+    pub(super) fn evict_client(&self, fd: i32) -> bool {
+        let Some(shared) = self.shared() else {
+            return false;
+        };
+        let evicted = {
+            let server = &mut shared.lock().server;
+            server.find(fd).is_some_and(|id| server.handle_evict(id))
+        };
+        shared.waker().wake();
+        evicted
+    }
+
+    /// What can be set while running takes effect.
+    fn apply(&self, property: &str) {
+        let Some(shared) = self.shared() else {
+            return;
+        };
+        let settings = self.settings.lock().clone();
+        match property {
+            // Nobody has to arrive any more: the stream that waits goes on.
+            "wait-for-connection" if !settings.wait_for_connection => shared.client_arrived(),
+            "leaky" => {
+                let mailbox = settings.leaky == Leaky::Mailbox;
+                shared.lock().server.set_mailbox(mailbox);
+            }
+            "shm-size" => shared.lock().server.set_area_size(settings.area_size()),
+            "stall-timeout" | "evict-after" => {
+                shared.lock().server.set_timeouts(settings.timeouts());
+            }
+            _ => return,
+        }
+        shared.waker().wake();
+    }
+
+    fn report_drop(&self, buffer: &gst::BufferRef) {
+        let due = self.drop_reports.lock().is_due();
+        if due {
+            gst::warning!(CAT, imp = self, "No free slot; frames are dropped");
+            let counters = self.snapshot().0.counters;
+            let (all, dropped) = (counters.frames_in(), counters.dropped_no_slot);
+            let message = qos::message(&*self.obj(), buffer, all, dropped);
+            // Without a bus there is nobody to tell.
+            let _ = self.obj().post_message(message);
+        }
     }
 
     /// Until there was a reader, if the user wants that.
@@ -113,22 +169,40 @@ impl ObjectImpl for ShmSink {
                 }
             };
         }
-        if pspec.name() == "socket-path" {
-            self.settings.lock().socket_path = None;
-            // A string property holds any bytes, and reading those that are not UTF-8 as a string panics.
+        // A string property holds any bytes, and reading those that are not UTF-8 as a string panics.
+        let text = || {
             let path = value.get::<Option<PathBuf>>().ok().flatten();
-            match path.map(|path| path.into_os_string().into_string()) {
-                Some(Ok(path)) => self.settings.lock().socket_path = Some(path),
-                Some(Err(path)) => gst::element_imp_warning!(
-                    self,
-                    gst::ResourceError::Settings,
-                    ("socket-path {path:?} is not UTF-8 and is not used. Choose another path")
-                ),
-                None => (),
+            path.map(PathBuf::into_os_string)
+        };
+        match pspec.name() {
+            "socket-path" => {
+                let (path, odd) = match text().map(OsString::into_string) {
+                    Some(Ok(path)) => (Some(path), None),
+                    Some(Err(path)) => (None, Some(path)),
+                    None => (None, None),
+                };
+                self.settings.lock().socket_path = path;
+                if let Some(path) = odd {
+                    gst::element_imp_warning!(
+                        self,
+                        gst::ResourceError::Settings,
+                        ("socket-path {path:?} is not UTF-8 and is not used. Choose another path")
+                    );
+                }
+                return;
             }
-            return;
+            // What is no list of numbers is an error at the start.
+            name @ ("allow-uids" | "allow-gids") => {
+                let list = text().map(|text| text.to_string_lossy().into_owned());
+                let mut settings = self.settings.lock();
+                match name {
+                    "allow-uids" => settings.allow_uids = list,
+                    _ => settings.allow_gids = list,
+                }
+                return;
+            }
+            _ => (),
         }
-        let waited = self.settings.lock().wait_for_connection;
         assign! {
             "perms" => perms,
             "shm-size" => shm_size,
@@ -136,15 +210,12 @@ impl ObjectImpl for ShmSink {
             "buffer-time" => buffer_time,
             "client-window" => client_window,
             "max-clients" => max_clients,
+            "leaky" => leaky,
+            "stall-timeout" => stall_timeout,
+            "evict-after" => evict_after,
+            "eos-drain-timeout" => eos_drain_timeout,
         }
-        let waits = self.settings.lock().wait_for_connection;
-        if waited
-            && !waits
-            && let Some(shared) = self.shared()
-        {
-            // Nobody has to arrive any more: the stream that waits goes on.
-            shared.client_arrived();
-        }
+        self.apply(pspec.name());
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
@@ -157,8 +228,17 @@ impl ObjectImpl for ShmSink {
             "buffer-time" => settings.buffer_time.to_value(),
             "client-window" => settings.client_window.to_value(),
             "max-clients" => settings.max_clients.to_value(),
-            "num-clients" => (self.snapshot().clients.len() as u32).to_value(),
-            "stats" => stats::structure(&self.snapshot()).to_value(),
+            "leaky" => settings.leaky.to_value(),
+            "stall-timeout" => settings.stall_timeout.to_value(),
+            "evict-after" => settings.evict_after.to_value(),
+            "eos-drain-timeout" => settings.eos_drain_timeout.to_value(),
+            "allow-uids" => settings.allow_uids.to_value(),
+            "allow-gids" => settings.allow_gids.to_value(),
+            "num-clients" => self.num_clients().to_value(),
+            "stats" => {
+                let (snapshot, times) = self.snapshot();
+                stats::structure(&snapshot, &times).to_value()
+            }
             _ => pspec.default_value().clone(),
         }
     }
@@ -215,6 +295,9 @@ impl BaseSinkImpl for ShmSink {
                 StartError::Listen(ListenError::NoPath | ListenError::NoDirectory { .. }) => {
                     gst::error_msg!(gst::ResourceError::NotFound, ("{text}"))
                 }
+                StartError::Allowed(_) => {
+                    gst::error_msg!(gst::ResourceError::Settings, ("{text}"))
+                }
                 StartError::Listen(_) | StartError::System(_) => {
                     gst::error_msg!(gst::ResourceError::OpenReadWrite, ("{text}"))
                 }
@@ -249,7 +332,35 @@ impl BaseSinkImpl for ShmSink {
     ) -> Result<(), gst::LoggableError> {
         // Strides of any kind are repacked in the copy that is made anyway.
         query.add_allocation_meta::<gst_video::VideoMeta>(None);
+        let (Some(caps), true) = query.get_owned() else {
+            return Ok(());
+        };
+        // Without a size from the caps there is no saying what a buffer of the pool would be.
+        let size = Format::from_caps(&caps).planned_size();
+        let (Some(shared), Some(size)) = (
+            self.shared(),
+            size.and_then(|size| u32::try_from(size).ok()),
+        ) else {
+            return Ok(());
+        };
+        shared.lock().server.set_upstream(UPSTREAM);
+        let pool = SlotPool::new(&shared);
+        let mut config = pool.config();
+        config.set_params(Some(&caps), size, 0, 0);
+        pool.set_config(config)
+            .map_err(|error| gst::loggable_error!(CAT, "{error}"))?;
+        query.add_allocation_pool(Some(&pool), size, 0, 0);
         Ok(())
+    }
+
+    fn event(&self, event: gst::Event) -> bool {
+        if event.type_() == gst::EventType::Eos
+            && let Some(shared) = self.shared()
+        {
+            let limit = self.settings.lock().eos_drain_timeout;
+            shared.drain(Duration::from_nanos(limit));
+        }
+        self.parent_event(event)
     }
 
     fn unlock(&self) -> Result<(), gst::ErrorMessage> {
@@ -272,10 +383,14 @@ impl BaseSinkImpl for ShmSink {
         let mut stream = self.stream.lock().take().ok_or(gst::FlowError::Flushing)?;
         let published = stream.publish(&shared, buffer);
         *self.stream.lock() = Some(stream);
-        published.map_err(|error| {
-            self.post(&error);
-            gst::FlowError::Error
-        })?;
+        match published {
+            Ok(Published::Yes) => (),
+            Ok(Published::Dropped) => self.report_drop(buffer),
+            Err(error) => {
+                self.post(&error);
+                return Err(gst::FlowError::Error);
+            }
+        }
         Ok(gst::FlowSuccess::Ok)
     }
 }

@@ -4,14 +4,15 @@
 //!
 //! | thread | does | may block on |
 //! |---|---|---|
-//! | streaming | claim a slot, copy the frame into it, publish it, wake the control thread: `stream.rs` | a client only with `wait-for-connection`, and then only the first one; the reaper when /dev/shm is full at a change of size |
-//! | control ("shm server") | owns every socket; accepts, reads acks, sends, gives slots memory: `control.rs` | epoll |
+//! | streaming | claim a slot, copy the frame into it, publish it, wake the control thread: `stream.rs` | a client only with `wait-for-connection`, and then only the first one; at EOS clients that read, for `eos-drain-timeout`; the reaper when /dev/shm is full at a change of size |
+//! | control ("shm server") | owns every socket; accepts, reads acks, sends, watches for stalls, gives slots memory: `control` | epoll |
 //! | notifier ("shm signals") | emits signals, posts the server's error: `notifier.rs` | the application's handlers |
 //! | reaper ("shm memory"), now and then | frees memory that nobody needs: `crate::os::reaper` | nothing |
+//! | any | takes a slot to write into, drops the last memory of one: `pool.rs` | nothing |
 //!
-//! There is one lock that the first two take, `Shared::state`, a leaf: nothing is called under it but the pure state machine of `crate::shm`. No
-//! system call, no copy, no log line, no signal and no GStreamer happens with it held. The reaper's queue has the other leaf; the two are never
-//! held together. The GstObject lock is never taken. The properties' lock is held to copy them.
+//! Locks, each a leaf: `Shared::state`, under which nothing is called but the pure state machine of `crate::shm`; `Shared::kept`, a list; an
+//! area's list of lent bytes; the reaper's queue. No two are ever held together. No system call, no copy, no log line, no signal and no GStreamer
+//! happens with one held. The GstObject lock is never taken. The properties' lock is held to copy them.
 //!
 //! The wake protocol: the streaming thread publishes under the lock, unlocks, *then* writes the eventfd; the control thread empties the
 //! eventfd, *then* looks at the state under the lock. A frame published before the look is sent by it, a later one wakes again.
@@ -26,12 +27,16 @@ mod control;
 mod frame;
 mod imp;
 mod notifier;
+mod pool;
 mod properties;
+mod qos;
 mod session;
 mod settings;
 mod shared;
 mod stats;
 mod stream;
+
+use settings::Leaky;
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(

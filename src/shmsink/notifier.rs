@@ -6,19 +6,30 @@
 use std::{io, thread};
 
 use glib::prelude::*;
+use gst::prelude::*;
 
 use super::ShmSink;
 use crate::os::peer::Peer;
+use crate::shm::client::Peer as Facts;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::mpsc::{self, Receiver, Sender};
 
+/// What happened to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    Connected,
+    Stalled,
+    Resumed,
+    Evicted,
+    Disconnected,
+}
+
 /// What the application is to be told.
 #[derive(Debug)]
 pub(super) enum Event {
-    Connected(i32),
-    /// The socket is closed when this is dropped, so that its number means nobody else while it is being told.
-    Disconnected(Peer),
+    /// The socket is closed when everybody has dropped it, so that its number means nobody else while it is being told.
+    Client(Change, Arc<Peer>, Facts),
     /// The server ended, for this reason.
     Failed(String),
 }
@@ -62,13 +73,8 @@ fn tell(events: &Receiver<Event>, untold: &AtomicUsize, element: &glib::WeakRef<
             continue;
         };
         match event {
-            Event::Connected(fd) => {
-                element.emit_by_name::<()>("client-connected", &[&fd]);
-                element.notify("num-clients");
-            }
-            Event::Disconnected(peer) => {
-                element.emit_by_name::<()>("client-disconnected", &[&peer.fd()]);
-                element.notify("num-clients");
+            Event::Client(change, peer, facts) => {
+                tell_of_client(&element, change, peer.fd(), &facts);
             }
             Event::Failed(fault) => gst::element_error!(
                 element,
@@ -77,4 +83,30 @@ fn tell(events: &Receiver<Event>, untold: &AtomicUsize, element: &glib::WeakRef<
             ),
         }
     }
+}
+
+fn tell_of_client(element: &ShmSink, change: Change, fd: i32, facts: &Facts) {
+    let word = match change {
+        Change::Connected => "connected",
+        Change::Stalled => "stalled",
+        Change::Resumed => "resumed",
+        Change::Evicted => "evicted",
+        Change::Disconnected => "disconnected",
+    };
+    element.emit_by_name::<()>(&format!("client-{word}"), &[&fd]);
+    if matches!(change, Change::Connected | Change::Disconnected) {
+        element.notify("num-clients");
+    }
+    let structure = gst::Structure::builder("shmsink-rs-client")
+        .field("change", word)
+        .field("fd", fd)
+        .field("pid", facts.pid)
+        .field("uid", facts.uid)
+        .field("program", &facts.program)
+        .build();
+    let message = gst::message::Element::builder(structure)
+        .src(element)
+        .build();
+    // Without a bus there is nobody to tell.
+    let _ = element.post_message(message);
 }

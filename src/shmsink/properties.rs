@@ -1,10 +1,10 @@
 //! The element's properties and signals as `gst-inspect-1.0` shows them. The names and types are the stock element's where it has them.
 
 use crate::sync::LazyLock;
-use glib::subclass::Signal;
+use glib::subclass::{Signal, prelude::*};
 use gst::prelude::*;
 
-use super::settings::Settings;
+use super::{imp::ShmSink, settings::Settings};
 
 pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
     let default = Settings::default();
@@ -33,12 +33,13 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .nick("Shared memory size")
             .blurb(
                 "Limit of the shared memory area in bytes. 0 (default): the area is as large as the frames need, (2 + client-window * max-clients) \
-                 slots of one frame, rounded up to 64 KiB; slots get their memory when clients come. Any other value is a hard limit: if that \
-                 many slots do not fit, the stream ends with an error that says how much is needed. 32 bits as in the stock shmsink; only 0 \
-                 allows 4 GiB and more",
+                 slots of one frame, rounded up to 64 KiB, and 4 more if the element before the sink writes into them; slots get their memory \
+                 when clients come. Any other value is a hard limit: if (2 + client-window * max-clients) slots do not fit, the stream ends with \
+                 an error that says how much is needed; what is left over is lent to readers that hold more than their window. Set while \
+                 running it takes effect with the next frame. 32 bits as in the stock shmsink; only 0 allows 4 GiB and more",
             )
             .default_value(default.shm_size)
-            .mutable_ready()
+            .mutable_playing()
             .build(),
         glib::ParamSpecBoolean::builder("wait-for-connection")
             .nick("Wait for a connection")
@@ -61,7 +62,7 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .nick("Client window")
             .blurb(
                 "How many frames each reader may hold at the same time, 2 to 64, default 4. Guaranteed to each, whatever others do; a reader that \
-                 holds this many gets no further frame until it gives one back, and then the newest. A reader that keeps K frames for good \
+                 holds this many gets no further frame until it gives one back (see leaky), unless shm-size leaves slots to lend. A reader that keeps K frames for good \
                  needs K + 1 or more (most sinks keep 1). More costs more shared memory",
             )
             .minimum(2)
@@ -80,6 +81,60 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .default_value(default.max_clients)
             .mutable_ready()
             .build(),
+        glib::ParamSpecEnum::builder_with_default("leaky", default.leaky)
+            .nick("Leaky")
+            .blurb(
+                "What a reader gets when it gives a frame back after frames have passed it by: with mailbox (default) the newest frame at once, \
+                 which costs one slot for all such readers together; with skip only the frames that come after that",
+            )
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt64::builder("stall-timeout")
+            .nick("Stall timeout")
+            .blurb(
+                "How long frames pass a reader by, without its giving one back, until it counts as stalled (client-stalled), in nanoseconds; 0: \
+                 never. Default 2000000000 = 2 s. It costs the others nothing and goes on when it can",
+            )
+            .default_value(default.stall_timeout)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt64::builder("evict-after")
+            .nick("Evict after")
+            .blurb(
+                "How long frames pass a reader by, without its giving one back, until it is disconnected (client-evicted), in nanoseconds. 0 \
+                 (default): never, as a reader that is stopped costs nothing but the slots that it holds. What it holds is not overwritten \
+                 until its process ends or frames go to another area",
+            )
+            .default_value(default.evict_after)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecUInt64::builder("eos-drain-timeout")
+            .nick("EOS drain timeout")
+            .blurb(
+                "How long EOS waits at most until readers have taken the last frames from their sockets, in nanoseconds; stalled readers are not \
+                 waited for, and a flush or a change of state ends it. 0: not at all. At most an hour. Default 200000000 = 0.2 s",
+            )
+            .maximum(3_600_000_000_000)
+            .default_value(default.eos_drain_timeout)
+            .mutable_playing()
+            .build(),
+        glib::ParamSpecString::builder("allow-uids")
+            .nick("Allowed users")
+            .blurb(
+                "Numbers of users whose processes may connect, such as 1000,1001. Nothing (default) in this and in allow-gids: whoever perms lets. \
+                 Otherwise a process must be in either list, as the kernel knew it when it connected, or is disconnected at once. What is no \
+                 list of numbers is an error at the start",
+            )
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecString::builder("allow-gids")
+            .nick("Allowed groups")
+            .blurb(
+                "Numbers of groups whose processes may connect, as allow-uids. A process's own group counts, not its supplementary ones. Default: \
+                 nothing",
+            )
+            .mutable_ready()
+            .build(),
         glib::ParamSpecUInt::builder("num-clients")
             .nick("Number of clients")
             .blurb("How many readers are connected; 0 in NULL. Notified")
@@ -88,27 +143,50 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
         glib::ParamSpecBoxed::builder::<gst::Structure>("stats")
             .nick("Statistics")
             .blurb(
-                "What became of the frames, since the start: slots-total, slots-reserved (with memory) and slots-free of the current area, \
+                "What became of the frames, since the start: slots-total, slots-reserved (with memory), slots-free, slots-upstream (with the \
+                 element before the sink), slots-lent (beyond windows) and slots-quarantined (with evicted readers) of the current area, \
                  shm-bytes (memory of all areas), generation, areas-retired, frames-in = frames-published + frames-dropped-no-slot + \
-                 frames-without-client + frames-empty, bytes-published; and clients, an array with, for each: fd, pid (0 if it cannot be seen \
-                 from here), state (active, or saturated while it holds its whole window), sent, skipped, acked, outstanding, max-outstanding, \
-                 ack-delay-max and oldest-outstanding-age in nanoseconds. Without values in NULL",
+                 frames-without-client + frames-empty, frames-published = frames-copied + frames-zero-copy, bytes-published, clients-refused, \
+                 clients-evicted; push-time and copy-time, each -p50, -p99 and -max, in nanoseconds, to within a quarter; and clients, an \
+                 array with, for each: fd, pid (0 if it cannot be seen from here), uid, program, state (active; saturated while it holds its \
+                 window; stalled; evicted while it still holds frames), connected-for, sent, skipped, acked, outstanding, max-outstanding, \
+                 ack-delay-p50, -p99 and -max, oldest-outstanding-age; all times in nanoseconds. Without values in NULL",
             )
             .read_only()
             .build(),
     ]
 });
 
+/// Each of the first five has one argument, the sink's file descriptor of the connection, which stays open and the same until
+/// `client-disconnected` has been handled. They are emitted on the sink's own thread with no lock held, in the order of what happened; a handler
+/// may take its time and may set the element to NULL.
 pub(super) static SIGNALS: LazyLock<Vec<Signal>> = LazyLock::new(|| {
+    let told = |name| {
+        Signal::builder(name)
+            .param_types([i32::static_type()])
+            .build()
+    };
     vec![
-        // A reader has connected. Argument: the sink's file descriptor of the connection, valid during the handler. Emitted on the sink's own
-        // thread with no lock held; the handler may set the element to NULL.
-        Signal::builder("client-connected")
+        // A reader has connected.
+        told("client-connected"),
+        // A reader is gone.
+        told("client-disconnected"),
+        // Frames have been passing a reader by for stall-timeout.
+        told("client-stalled"),
+        // A stalled reader has given a frame back.
+        told("client-resumed"),
+        // A reader was parted with; client-disconnected follows.
+        told("client-evicted"),
+        // Parts with the reader of that file descriptor. Returns whether there is one.
+        Signal::builder("evict-client")
             .param_types([i32::static_type()])
-            .build(),
-        // A reader is gone. Argument as above, the same number as when it connected and still open during the handler.
-        Signal::builder("client-disconnected")
-            .param_types([i32::static_type()])
+            .return_type::<bool>()
+            .action()
+            .class_handler(|values| {
+                let sink = values.first()?.get::<super::ShmSink>().ok()?;
+                let fd = values.get(1)?.get::<i32>().ok()?;
+                Some(ShmSink::from_obj(&sink).evict_client(fd).to_value())
+            })
             .build(),
     ]
 });

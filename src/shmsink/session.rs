@@ -7,22 +7,25 @@ use std::{
 };
 
 use super::{
-    CAT, ShmSink,
+    CAT, Leaky, ShmSink,
     control::Control,
     notifier::{Event, Notifier},
-    settings::Settings,
+    settings::{BadList, Settings},
     shared::Shared,
 };
 use crate::os::area;
 use crate::os::listener::ListenError;
 use crate::os::listener::Listener;
 use crate::os::reaper;
+use crate::shm::server::Server;
 use crate::sync::Arc;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StartError {
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error(transparent)]
+    Allowed(#[from] BadList),
     #[error("cannot start the server: {0}")]
     System(#[from] std::io::Error),
 }
@@ -36,11 +39,15 @@ pub(super) struct Session {
 impl Session {
     pub fn start(element: &ShmSink, settings: &Settings) -> Result<Self, StartError> {
         let path = settings.socket_path.as_deref().unwrap_or_default();
-        let shared = Arc::new(Shared::new(settings.limits())?);
+        let allowed = settings.allowed()?;
+        let mut server = Server::new(settings.limits());
+        server.set_mailbox(settings.leaky == Leaky::Mailbox);
+        server.set_timeouts(settings.timeouts());
+        let shared = Arc::new(Shared::new(server)?);
         let listener = Listener::bind(Path::new(path), settings.perms)?;
         area::remove_abandoned();
         let notifier = Notifier::start(element)?;
-        let control = Control::new(shared.clone(), listener, notifier.clone())?;
+        let control = Control::new(shared.clone(), listener, allowed, notifier.clone())?;
         let thread = thread::Builder::new()
             .name("shm server".to_owned())
             .spawn(move || serve(control, &notifier))?;
@@ -61,6 +68,7 @@ impl Session {
         }
         let areas = std::mem::take(&mut self.shared.lock().areas);
         reaper::drop_later(areas.into_values());
+        self.shared.let_go_of_kept(true);
     }
 }
 

@@ -1,6 +1,27 @@
 //! What the user may set, and the only place that knows the defaults.
 
+use std::time::Duration;
+
+use crate::os::peer::Credentials;
 use crate::shm::layout::Limits;
+use crate::shm::server::Timeouts;
+
+/// What a reader with a full window gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[enum_type(name = "GstShmSinkRsLeaky")]
+pub enum Leaky {
+    #[default]
+    #[enum_value(
+        name = "With its next ack it gets the newest frame at once",
+        nick = "mailbox"
+    )]
+    Mailbox,
+    #[enum_value(
+        name = "After its next ack it gets the frames that come",
+        nick = "skip"
+    )]
+    Skip,
+}
 
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -12,6 +33,13 @@ pub(super) struct Settings {
     pub buffer_time: i64,
     pub client_window: u32,
     pub max_clients: u32,
+    pub leaky: Leaky,
+    /// Nanoseconds, as those below.
+    pub stall_timeout: u64,
+    pub evict_after: u64,
+    pub eos_drain_timeout: u64,
+    pub allow_uids: Option<String>,
+    pub allow_gids: Option<String>,
 }
 
 impl Default for Settings {
@@ -25,6 +53,12 @@ impl Default for Settings {
             buffer_time: -1,
             client_window: 4,
             max_clients: 16,
+            leaky: Leaky::Mailbox,
+            stall_timeout: 2_000_000_000,
+            evict_after: 0,
+            eos_drain_timeout: 200_000_000,
+            allow_uids: None,
+            allow_gids: None,
         }
     }
 }
@@ -34,12 +68,70 @@ impl Settings {
         Limits {
             window: self.client_window as usize,
             max_clients: self.max_clients as usize,
-            area_size: (self.shm_size > 0).then_some(u64::from(self.shm_size)),
+            area_size: self.area_size(),
+            upstream: 0,
+        }
+    }
+
+    pub(super) fn area_size(&self) -> Option<u64> {
+        (self.shm_size > 0).then_some(u64::from(self.shm_size))
+    }
+
+    pub(super) fn timeouts(&self) -> Timeouts {
+        let unless_zero =
+            |nanoseconds| (nanoseconds > 0).then(|| Duration::from_nanos(nanoseconds));
+        Timeouts {
+            stall: unless_zero(self.stall_timeout),
+            evict: unless_zero(self.evict_after),
         }
     }
 
     /// The mode of the shared memory: whoever may connect may read it, and nobody may write it.
     pub(super) fn area_mode(&self) -> u32 {
         (self.perms & 0o222) << 1
+    }
+
+    pub(super) fn allowed(&self) -> Result<Allowed, BadList> {
+        Ok(Allowed {
+            uids: numbers("allow-uids", self.allow_uids.as_deref())?,
+            gids: numbers("allow-gids", self.allow_gids.as_deref())?,
+        })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{property} is {text:?}, which is no list of numbers. Set it to such as 1000,1001, or to nothing"
+)]
+pub(super) struct BadList {
+    property: &'static str,
+    text: String,
+}
+
+fn numbers(property: &'static str, text: Option<&str>) -> Result<Vec<u32>, BadList> {
+    let text = text.unwrap_or_default();
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    text.split(',')
+        .map(|number| number.trim().parse())
+        .collect::<Result<_, _>>()
+        .map_err(|_| BadList {
+            property,
+            text: text.to_owned(),
+        })
+}
+
+/// Who may be a client, beside what the socket's mode says.
+#[derive(Debug)]
+pub(super) struct Allowed {
+    uids: Vec<u32>,
+    gids: Vec<u32>,
+}
+
+impl Allowed {
+    pub(super) fn allows(&self, peer: &Credentials) -> bool {
+        let everybody = self.uids.is_empty() && self.gids.is_empty();
+        everybody || self.uids.contains(&peer.uid) || self.gids.contains(&peer.gid)
     }
 }

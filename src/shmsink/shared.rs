@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::histogram::Histogram;
 use crate::os::area::Area;
 use crate::os::poll::Waker;
-use crate::shm::layout::Limits;
 use crate::shm::server::Server;
 use crate::sync::Arc;
 use crate::sync::Condvar;
@@ -18,9 +18,11 @@ use crate::sync::MutexGuard;
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// The leaf lock; see the rules in this folder's `mod.rs`.
+    /// A leaf lock; see the rules in this folder's `mod.rs`.
     state: Mutex<State>,
-    first_client: Condvar,
+    /// Another leaf: memories of upstream's that clients may be looking at.
+    kept: Mutex<Vec<gst::Buffer>>,
+    changed: Condvar,
     waker: Waker,
     epoch: Instant,
 }
@@ -30,9 +32,21 @@ pub(super) struct State {
     pub server: Server,
     /// The memory of every generation that the server knows.
     pub areas: BTreeMap<u32, Arc<Area>>,
+    pub times: Times,
     had_client: bool,
+    /// The stream ends when clients have read what there is for them.
+    draining: bool,
     unlocked: bool,
     stopped: bool,
+}
+
+/// How long the streaming thread was at it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Times {
+    /// A whole frame.
+    pub push: Histogram,
+    /// Its copy, if there was one.
+    pub copy: Histogram,
 }
 
 impl State {
@@ -52,16 +66,19 @@ impl State {
 }
 
 impl Shared {
-    pub fn new(limits: Limits) -> io::Result<Self> {
+    pub fn new(server: Server) -> io::Result<Self> {
         Ok(Self {
             state: Mutex::new(State {
-                server: Server::new(limits),
+                server,
                 areas: BTreeMap::new(),
+                times: Times::default(),
                 had_client: false,
+                draining: false,
                 unlocked: false,
                 stopped: false,
             }),
-            first_client: Condvar::new(),
+            kept: Mutex::new(Vec::new()),
+            changed: Condvar::new(),
             waker: Waker::new()?,
             epoch: Instant::now(),
         })
@@ -93,21 +110,68 @@ impl Shared {
     /// A client was taken on.
     pub fn client_arrived(&self) {
         self.lock().had_client = true;
-        self.first_client.notify_all();
+        self.changed.notify_all();
     }
 
-    /// Ends the waiting of [`wait_for_first_client`](Self::wait_for_first_client), now and until it is called with `false`.
+    /// Ends the waiting of the streaming thread, now and until it is called with `false`.
     pub fn set_unlocked(&self, unlocked: bool) {
         self.lock().unlocked = unlocked;
-        self.first_client.notify_all();
+        self.changed.notify_all();
     }
 
     /// Waits until there was a client; false when it was unlocked before that.
     pub fn wait_for_first_client(&self) -> bool {
         let mut state = self.lock();
         while !state.had_client && !state.unlocked {
-            self.first_client.wait(&mut state);
+            self.changed.wait(&mut state);
         }
         state.had_client
+    }
+
+    /// Waits until clients have read what there is for them, but not longer than that, and not when unlocked.
+    pub fn drain(&self, limit: Duration) {
+        if limit.is_zero() {
+            return;
+        }
+        let deadline = Instant::now() + limit;
+        self.lock().draining = true;
+        self.waker.wake();
+        let mut state = self.lock();
+        while state.draining && !state.unlocked && !state.stopped {
+            if self.changed.wait_until(&mut state, deadline).timed_out() {
+                break;
+            }
+        }
+        state.draining = false;
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.lock().draining
+    }
+
+    /// Clients have read it all.
+    pub fn drained(&self) {
+        self.lock().draining = false;
+        self.changed.notify_all();
+    }
+
+    /// From now on nobody can write to that memory of upstream's, until [`let_go_of_kept`](Self::let_go_of_kept).
+    pub fn keep(&self, memory: gst::Memory) {
+        let mut buffer = gst::Buffer::new();
+        if let Some(buffer) = buffer.get_mut() {
+            buffer.append_memory(memory);
+        }
+        self.kept.lock().push(buffer);
+    }
+
+    /// Lets go of what upstream has let go of, or of everything.
+    pub fn let_go_of_kept(&self, everything: bool) {
+        let kept = std::mem::take(&mut *self.kept.lock());
+        let (dropped, kept): (Vec<_>, Vec<_>) = kept
+            .into_iter()
+            .partition(|buffer| everything || buffer.is_all_memory_writable());
+        self.kept.lock().extend(kept);
+        // Without a lock: their slots go back to the server.
+        drop(dropped);
     }
 }

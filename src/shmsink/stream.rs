@@ -1,4 +1,6 @@
-//! The streaming thread's work: a frame comes in, is copied into a slot, and is published.
+//! The streaming thread's work: a frame comes in, is copied into a slot unless it is in one, and is published.
+
+use std::time::{Duration, Instant};
 
 use super::{
     CAT,
@@ -6,11 +8,12 @@ use super::{
     settings::Settings,
     shared::Shared,
 };
+use crate::os::area::Area;
 use crate::os::area::AreaError;
-use crate::os::area::AreaWriter;
 use crate::os::reaper;
 use crate::shm::layout::LayoutError;
 use crate::shm::server::Admission;
+use crate::sync::Arc;
 
 /// What fails here ends the stream; the text tells the user what to do.
 #[derive(Debug, thiserror::Error)]
@@ -23,11 +26,19 @@ pub(super) enum PublishError {
     Frame(#[from] FrameError),
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Published {
+    /// To whom it may concern, which may be nobody.
+    Yes,
+    /// There was no slot for it.
+    Dropped,
+}
+
 #[derive(Debug)]
 pub(super) struct Stream {
     format: Format,
     area_mode: u32,
-    writer: Option<AreaWriter>,
+    area: Option<Arc<Area>>,
     /// The frame size that the current area was made for.
     planned: u64,
 }
@@ -37,7 +48,7 @@ impl Stream {
         Self {
             format: Format::Bytes,
             area_mode: settings.area_mode(),
-            writer: None,
+            area: None,
             planned: 0,
         }
     }
@@ -51,123 +62,162 @@ impl Stream {
         &mut self,
         shared: &Shared,
         buffer: &gst::BufferRef,
-    ) -> Result<(), PublishError> {
+    ) -> Result<Published, PublishError> {
+        let begun = Instant::now();
+        let (published, copied) = self.admit_and_publish(shared, buffer)?;
+        let times = &mut shared.lock().times;
+        times.push.record(begun.elapsed());
+        if let Some(copied) = copied {
+            times.copy.record(copied);
+        }
+        Ok(published)
+    }
+
+    /// What became of the frame, and how long its copy took.
+    fn admit_and_publish(
+        &mut self,
+        shared: &Shared,
+        buffer: &gst::BufferRef,
+    ) -> Result<(Published, Option<Duration>), PublishError> {
         let size = self.format.sent_size(buffer) as u64;
         if size == 0 {
             shared.lock().server.handle_empty_frame();
-            return Ok(());
+            return Ok((Published::Yes, None));
         }
         // Frames of another size come from now on: smaller ones are to cost less memory, too.
         if let Some(planned) = self.format.planned_size()
             && planned as u64 != self.planned
         {
-            if !self.make_area(shared, size.max(planned as u64))? {
-                return Ok(());
-            }
+            self.make_area(shared, size.max(planned as u64))?;
             self.planned = planned as u64;
         }
         let claim = loop {
-            let admission = shared.lock().server.admit(size);
+            let at = self.place_of(buffer);
+            let admission = shared.lock().server.admit(size, at);
             match admission {
                 Admission::Claimed(claim) => break claim,
-                Admission::NeedsArea => {
-                    if !self.grow(shared, size)? {
-                        return Ok(());
-                    }
-                }
-                Admission::NoClient => return Ok(()),
-                Admission::NoSlot => {
-                    gst::warning!(CAT, "No free slot; a frame is dropped");
-                    return Ok(());
-                }
+                Admission::NeedsArea => self.grow(shared, size)?,
+                Admission::NeedsFreshArea => self.make_fresh_area(shared, size)?,
+                Admission::NoClient => return Ok((Published::Yes, None)),
+                Admission::NoSlot => return Ok((Published::Dropped, None)),
             }
         };
-        let copied = self
-            .writer
-            .as_mut()
-            .and_then(|writer| writer.bytes_mut(claim.offset, size))
-            .ok_or(FrameError::NoRoom)
-            .and_then(|slot| self.format.copy(buffer, slot));
-        if let Err(error) = copied {
-            shared.lock().server.handle_claim_dropped(&claim);
-            return Err(error.into());
+        let mut took = None;
+        if claim.filled {
+            if let Some(memory) = buffer.memory(0) {
+                shared.keep(memory);
+            }
+        } else {
+            let begun = Instant::now();
+            let copied = self
+                .area
+                .as_ref()
+                .and_then(|area| area.lend(claim.offset, size))
+                .ok_or(FrameError::NoRoom)
+                .and_then(|mut slot| self.format.copy(buffer, &mut slot));
+            if let Err(error) = copied {
+                shared.lock().server.handle_claim_dropped(&claim);
+                return Err(error.into());
+            }
+            took = Some(begun.elapsed());
         }
-        let wake = shared.lock().server.handle_frame_published(claim, size);
+        let now = shared.now();
+        let wake = shared
+            .lock()
+            .server
+            .handle_frame_published(claim, size, now);
         if wake {
             shared.waker().wake();
         }
-        Ok(())
+        Ok((Published::Yes, took))
+    }
+
+    /// Where the frame lies in the area, if upstream has written it there as it is to be sent.
+    fn place_of(&self, buffer: &gst::BufferRef) -> Option<u64> {
+        if buffer.n_memory() != 1 || !self.format.is_as_sent(buffer) {
+            return None;
+        }
+        let area = self.area.as_ref()?;
+        let map = buffer.peek_memory(0).map_readable().ok()?;
+        area.offset_of(map.as_ptr())
     }
 
     /// An area for larger frames. Frames whose size only their buffers tell get twice as much as before if that can be had, or every frame
     /// that is a little larger than the last would cost a new area.
-    fn grow(&mut self, shared: &Shared, size: u64) -> Result<bool, PublishError> {
+    fn grow(&mut self, shared: &Shared, size: u64) -> Result<(), PublishError> {
         let doubled = self.planned.saturating_mul(2).max(size);
         let fits = shared.lock().server.limits().fit(doubled);
         let mut planned = if fits { doubled } else { size };
-        let made = match self.make_area(shared, planned) {
+        match self.make_area(shared, planned) {
             Err(PublishError::Area(AreaError::NoSpace { .. })) if planned > size => {
                 planned = size;
-                self.make_area(shared, size)
+                self.make_area(shared, size)?;
             }
-            made => made,
-        }?;
+            made => made?,
+        }
         // With a size from the caps, what is larger than that is an exception and no reason for yet another area.
-        if made && self.format.planned_size().is_none() {
+        if self.format.planned_size().is_none() {
             self.planned = planned;
         }
-        Ok(made)
+        Ok(())
     }
 
-    /// False when there can be none for this frame, which is counted as dropped.
-    fn make_area(&mut self, shared: &Shared, size: u64) -> Result<bool, PublishError> {
-        let (layout, slots) = {
-            let server = &mut shared.lock().server;
-            let layout = server.plan_area(size)?;
-            if layout.is_none() {
-                server.handle_no_area();
+    /// An area as large as the one there is, or as shm-size says now.
+    fn make_fresh_area(&mut self, shared: &Shared, size: u64) -> Result<(), PublishError> {
+        let size = self.planned.max(size);
+        // Where memory is short, the one there is must do.
+        match self.create_area(shared, size) {
+            Err(PublishError::Area(error)) => {
+                gst::warning!(CAT, "No fresh area: {error}");
+                shared.lock().server.handle_no_fresh_area();
+                Ok(())
             }
-            (layout, server.slots_at_first())
-        };
-        let Some(layout) = layout else {
-            gst::warning!(
-                CAT,
-                "Too many changes of size at once; a frame is dropped until those have gone who hold the oldest"
-            );
-            shared.waker().wake();
-            return Ok(false);
-        };
-        let create = |mode| AreaWriter::create(layout.length(), layout.bytes_of(slots), mode);
-        let writer = match create(self.area_mode) {
-            Err(AreaError::NoSpace { .. }) => {
+            made => made,
+        }
+    }
+
+    fn make_area(&mut self, shared: &Shared, size: u64) -> Result<(), PublishError> {
+        match self.create_area(shared, size) {
+            Err(PublishError::Area(AreaError::NoSpace { .. })) => {
                 self.make_room(shared);
-                create(self.area_mode)?
+                self.create_area(shared, size)
             }
-            created => created?,
+            created => created,
+        }
+    }
+
+    fn create_area(&mut self, shared: &Shared, size: u64) -> Result<(), PublishError> {
+        let (layout, slots) = {
+            let server = &shared.lock().server;
+            let layout = server.plan_area(size)?;
+            (layout, server.slots_at_first(&layout))
         };
+        let area = Area::create(layout.length(), layout.bytes_of(slots), self.area_mode)?;
         {
             let mut state = shared.lock();
-            let area = writer.area().clone();
             state.server.handle_area(layout, area.name(), slots);
-            state.areas.insert(layout.generation, area);
+            state.areas.insert(layout.generation, area.clone());
         }
         gst::info!(
             CAT,
-            "Area {} for frames of {size} bytes: {slots} of {} slots of {} bytes have memory",
+            "Area {} for frames of {size} bytes, {} of {} bytes each: {} are nobody's ({} for upstream), {} can be lent, {slots} have memory",
             layout.generation,
             layout.slots,
-            layout.stride
+            layout.stride,
+            layout.base,
+            layout.upstream,
+            layout.surplus
         );
-        self.drop_writer();
-        self.writer = Some(writer);
+        self.drop_area();
+        self.area = Some(area);
         // It gives the other slots their memory. The old area may be nobody's now, and old clients may have to go.
         shared.waker().wake();
-        Ok(true)
+        Ok(())
     }
 
     /// Gives back what the current area has and nobody holds, and waits for that. Only when it must be, because it takes its time.
     fn make_room(&mut self, shared: &Shared) {
-        self.drop_writer();
+        self.drop_area();
         self.planned = 0;
         let (freed, retired) = {
             let mut state = shared.lock();
@@ -181,16 +231,16 @@ impl Stream {
         reaper::finish();
     }
 
-    /// It may be the last reference to its area, which takes its time to go. Its name is others' to remove: clients may still have to open it.
-    fn drop_writer(&mut self) {
-        if let Some(writer) = self.writer.take() {
-            reaper::let_go_later(writer);
+    /// It may be the last reference to its area, which takes its time to go.
+    fn drop_area(&mut self) {
+        if let Some(area) = self.area.take() {
+            reaper::let_go_later(area);
         }
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.drop_writer();
+        self.drop_area();
     }
 }

@@ -14,6 +14,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How much of something a test does: little, or with ENDURANCE=full much.
+pub fn scale(little: u64, much: u64) -> u64 {
+    match std::env::var("ENDURANCE").as_deref() {
+        Ok("full") => much,
+        _ => little,
+    }
+}
+
 /// Waits until `condition` holds; panics with `what` if it does not in time.
 pub fn wait_until(what: &str, timeout: Duration, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + timeout;

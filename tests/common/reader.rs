@@ -3,7 +3,8 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
+    os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
@@ -26,6 +27,10 @@ const SIZE: &str = "SHM_READER_SIZE";
 const UNTIL: &str = "SHM_READER_UNTIL";
 /// Keep so many frames for good.
 const HOLD: &str = "SHM_READER_HOLD";
+/// Elements between source and sink, as for gst-launch.
+const CHAIN: &str = "SHM_READER_CHAIN";
+/// Let the sink keep its last sample, as sinks do by default.
+const LAST_SAMPLE: &str = "SHM_READER_LAST_SAMPLE";
 
 /// Frames that `appsink` itself keeps, so that a reader always holds so many.
 pub const KEPT: u64 = 1;
@@ -62,11 +67,21 @@ pub fn run_if_asked() {
         .sync(false)
         // It keeps the frame that it handed out last, like most sinks; no other, please.
         .async_(false)
-        .property("enable-last-sample", false)
+        .property(
+            "enable-last-sample",
+            std::env::var_os(LAST_SAMPLE).is_some(),
+        )
         .build();
     let pipeline = gst::Pipeline::new();
     pipeline.add_many([&source, sink.upcast_ref()]).unwrap();
-    source.link(&sink).unwrap();
+    match std::env::var(CHAIN) {
+        Ok(chain) => {
+            let chain = gst::parse::bin_from_description(&chain, true).unwrap();
+            pipeline.add(&chain).unwrap();
+            gst::Element::link_many([&source, chain.upcast_ref(), sink.upcast_ref()]).unwrap();
+        }
+        Err(_) => source.link(&sink).unwrap(),
+    }
 
     let held = Mutex::new(Vec::new());
     let tally = Arc::new(Mutex::new(Tally::default()));
@@ -114,7 +129,26 @@ pub fn run_if_asked() {
         Ok(_) => say("ready"),
         Err(_) => say("refused"),
     }
-    let _ = std::io::stdin().read(&mut [0]);
+    for command in std::io::stdin().lines().map_while(Result::ok) {
+        match command.as_str() {
+            "null" => {
+                pipeline.set_state(gst::State::Null).unwrap();
+                say("nulled");
+            }
+            // A program that is started from here has every file descriptor that is not close-on-exec.
+            "child" => {
+                let mut child = Command::new("sleep")
+                    .arg("1000")
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::null())
+                    .spawn()
+                    .unwrap();
+                say(&format!("child {}", child.id()));
+                std::thread::spawn(move || child.wait());
+            }
+            other => panic!("{other}"),
+        }
+    }
     say(&tally.lock().unwrap().summary());
     std::process::exit(0);
 }
@@ -197,11 +231,24 @@ pub struct ReaderOptions<'a> {
     pub until: Option<u64>,
     /// So many frames are kept for good.
     pub hold: usize,
+    /// Elements between source and sink.
+    pub chain: Option<&'a str>,
+    pub last_sample: bool,
+    /// A command that runs the reader, such as unshare with its options.
+    pub inside: &'a [&'a str],
 }
 
 impl Reader {
     pub fn spawn(path: &str, options: &ReaderOptions<'_>) -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        let program = std::env::current_exe().unwrap();
+        let mut command = match options.inside {
+            [] => Command::new(program),
+            [outer, arguments @ ..] => {
+                let mut command = Command::new(outer);
+                command.args(arguments).arg(program);
+                command
+            }
+        };
         command
             .args(options.arguments)
             .env(PATH, path)
@@ -213,6 +260,20 @@ impl Reader {
         }
         if let Some(until) = options.until {
             command.env(UNTIL, until.to_string());
+        }
+        if let Some(chain) = options.chain {
+            command.env(CHAIN, chain);
+        }
+        if options.last_sample {
+            command.env(LAST_SAMPLE, "1");
+        }
+        // A reader that is stopped would outlive a test that crashes or is killed.
+        // SAFETY: between fork and exec there is nothing but one system call.
+        unsafe {
+            command.pre_exec(|| {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                Ok(())
+            });
         }
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
@@ -296,6 +357,12 @@ impl Reader {
             torn: next(),
             disordered: next(),
         })
+    }
+
+    /// Tells it to do something; see [`run_if_asked`].
+    pub fn tell(&mut self, command: &str) {
+        let input = self.child.stdin.as_mut().unwrap();
+        writeln!(input, "{command}").unwrap();
     }
 
     /// Lets it end by itself, having reported its summary.

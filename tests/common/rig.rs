@@ -19,20 +19,24 @@ use super::{
 pub const PUSH_LIMIT: Duration = Duration::from_millis(500);
 
 /// Arguments that make libtest run the reader of a test program, which is a test there.
-const READER_TEST: &[&str] = &[
+pub const READER_TEST: &[&str] = &[
     "reader_process",
     "--exact",
     "--nocapture",
     "--test-threads=1",
 ];
 
-/// One test at a time, because they look at the process's file descriptors and threads; and none for longer than a minute.
+/// One test at a time, because they look at the process's file descriptors and threads; and none for longer than a minute, or twenty with
+/// ENDURANCE=full.
 pub fn alone(what: &str) -> (MutexGuard<'static, ()>, Watchdog) {
     static ALONE: Mutex<()> = Mutex::new(());
     let guard = ALONE.lock().unwrap_or_else(|poison| poison.into_inner());
     gst::init().unwrap();
     gstlibcamerars::plugin_register_static().unwrap();
-    (guard, Watchdog::new(what, Duration::from_secs(60)))
+    (
+        guard,
+        Watchdog::new(what, Duration::from_secs(super::scale(60, 1200))),
+    )
 }
 
 /// A path that no other test has.
@@ -108,6 +112,16 @@ impl Rig {
 
     pub fn try_push(&mut self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         self.harness.push(buffer)
+    }
+
+    /// Pushes frames, each when the readers have had the one before, so that no reader is ever behind.
+    pub fn in_step(&mut self, readers: &mut [Reader], counters: std::ops::Range<u64>) {
+        for counter in counters {
+            self.push(counter);
+            for reader in &mut *readers {
+                assert_eq!(reader.counter(), counter);
+            }
+        }
     }
 
     pub fn push(&mut self, counter: u64) {

@@ -33,7 +33,7 @@ use crate::sync::{
     atomic::{AtomicU64, Ordering},
 };
 use crate::video::caps::{Choice, Offer, frame_interval, is_possible, per_second};
-use std::io;
+use std::{io, time::Duration};
 use stream::Frames;
 pub use stream::SessionStream;
 
@@ -321,7 +321,7 @@ impl PadStream {
         match stream.pool.buffer(captured.frame) {
             Ok(buffer) => {
                 let age = clock::monotonic().saturating_sub(captured.completed_at);
-                stream.hand_over.count(age);
+                stream.hand_over.lock().record(Duration::from_nanos(age));
                 Ok(Some((buffer, captured)))
             }
             Err(error) => {

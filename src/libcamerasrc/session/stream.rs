@@ -1,11 +1,11 @@
 //! One stream of a session: what it delivers, its frames and their pool.
 
 use crate::camera::{CameraDevice, CameraError, FrameId, FrameLayout, Plane, StreamConfig};
-use crate::capture::histogram::Histogram;
+use crate::histogram::Histogram;
 use crate::memory::frame::{MemoryKind, plane_offsets};
 use crate::memory::pool::{FramePool, PlaneLayout};
 use crate::os::memfd;
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
 use crate::video::caps::{Choice, Offer};
 use crate::video::format::Media;
 use crate::video::layout::{frame_end, packed_planes, video_planes};
@@ -17,8 +17,8 @@ pub struct SessionStream {
     pub frames: u32,
     /// Bytes of a raw frame up to the end of its last plane. Its memory may be longer.
     pub size: Option<usize>,
-    /// From a frame's completion until its pad's thread pushes it, in nanoseconds.
-    pub hand_over: Histogram,
+    /// From a frame's completion until its pad's thread pushes it.
+    pub hand_over: Mutex<Histogram>,
     pub pool: FramePool,
     layout: Option<PlaneLayout>,
 }
@@ -64,7 +64,7 @@ impl SessionStream {
             size: layout
                 .as_ref()
                 .map(|layout| frame_end(layout.format, agreed, &layout.offsets)),
-            hand_over: Histogram::default(),
+            hand_over: Mutex::default(),
             pool: FramePool::new(&frames.layouts, frames.kind, layout.clone(), returned)?,
             layout,
         })

@@ -1,0 +1,137 @@
+//! Memory for the slots that clients, newcomers and loans are to have.
+
+use std::{ops::Range, time::Duration};
+
+use super::{Control, accept::Newcomer};
+use crate::os::area::Area;
+use crate::os::area::AreaError;
+use crate::os::reaper;
+use crate::shm::layout::Layout;
+use crate::shmsink::CAT;
+use crate::sync::Arc;
+
+/// How long to wait for memory that is on its way back.
+const MEMORY_PAUSE: Duration = Duration::from_millis(10);
+/// Bytes that are given memory in one turn. A few milliseconds' work, during which clients wait.
+const PORTION: u64 = 4 << 20;
+
+/// A slot on its way to have memory.
+#[derive(Debug)]
+pub(super) struct Growth {
+    area: Arc<Area>,
+    layout: Layout,
+    slot: usize,
+    /// Bytes of it that have memory.
+    done: u64,
+}
+
+impl Growth {
+    /// Bytes of the slot from there on.
+    fn from(&self, done: u64) -> Range<u64> {
+        self.layout.bytes_of(self.slot) + done..self.layout.bytes_of(self.slot + 1)
+    }
+}
+
+impl Control {
+    /// Gives the current area some of the memory that clients and the newcomer are to have. Here and not in the stream, and in portions, because
+    /// neither the stream nor the other clients are to wait for it.
+    pub(super) fn grow(&mut self) {
+        match self.reserve_portion() {
+            Ok(()) => {
+                if let Some(newcomer) = self.newcomer.take() {
+                    self.look_again_after(Duration::ZERO);
+                    self.take_on(newcomer);
+                }
+            }
+            // It may be enough when that is done.
+            Err(AreaError::NoSpace { .. }) if reaper::is_busy() => {
+                self.look_again_after(MEMORY_PAUSE);
+            }
+            Err(error) => {
+                self.look_again_after(Duration::ZERO);
+                if let Some(Newcomer { facts, .. }) = self.newcomer.take() {
+                    gst::warning!(
+                        CAT,
+                        "Refused process {} ({}): {error}",
+                        facts.pid,
+                        facts.program
+                    );
+                    return;
+                }
+                let last = {
+                    let server = &mut self.shared.lock().server;
+                    server.handle_no_loan();
+                    server.last_in_line()
+                };
+                if let Some(connection) = last.and_then(|id| self.connections.get(&id.number())) {
+                    gst::warning!(
+                        CAT,
+                        "{} goes: there is no memory for it: {error}",
+                        connection.name()
+                    );
+                    let number = connection.id.number();
+                    self.disconnect(number);
+                }
+            }
+        }
+    }
+
+    /// Does nothing when there is nothing to do.
+    fn reserve_portion(&mut self) -> Result<(), AreaError> {
+        let newcomers = usize::from(self.newcomer.is_some());
+        let wanted = {
+            let state = self.shared.lock();
+            state
+                .server
+                .slot_wanted(newcomers)
+                .and_then(|(layout, slot)| {
+                    let area = state.areas.get(&layout.generation)?.clone();
+                    Some((area, layout, slot))
+                })
+        };
+        let mut growth = match (self.growth.take(), wanted) {
+            (Some(growth), Some((_, layout, slot)))
+                if (growth.layout.generation, growth.slot) == (layout.generation, slot) =>
+            {
+                growth
+            }
+            (before, wanted) => {
+                if let Some(growth) = before {
+                    // Frames go to another area now, or so many slots are no longer wanted.
+                    growth.area.give_back(growth.from(0));
+                }
+                let Some((area, layout, slot)) = wanted else {
+                    return Ok(());
+                };
+                Growth {
+                    area,
+                    layout,
+                    slot,
+                    done: 0,
+                }
+            }
+        };
+        let mut bytes = growth.from(growth.done);
+        bytes.end = bytes.end.min(bytes.start + PORTION);
+        let size = bytes.end - bytes.start;
+        if let Err(error) = growth.area.reserve(bytes) {
+            growth.area.give_back(growth.from(0));
+            return Err(error);
+        }
+        growth.done += size;
+        self.look_again_after(Duration::ZERO);
+        if growth.done < growth.layout.stride {
+            self.growth = Some(growth);
+            return Ok(());
+        }
+        let counted = self
+            .shared
+            .lock()
+            .server
+            .handle_reserved(growth.layout.generation, growth.slot);
+        if !counted {
+            growth.area.give_back(growth.from(0));
+        }
+        Ok(())
+    }
+}
