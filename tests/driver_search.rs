@@ -252,6 +252,9 @@ impl World {
             }
             Event::Policy { stream, policy } => {
                 self.policies[stream] = policy;
+                while policy == OutboxPolicy::Latest && self.outbox[stream].len() > 1 {
+                    self.outbox[stream].pop_front();
+                }
                 self.driver.handle_outbox_policy(stream, policy);
             }
             Event::Tick => {

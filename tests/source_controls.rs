@@ -339,7 +339,8 @@ fn values_out_of_range_are_clamped_and_controls_that_are_not_there_are_told_of_o
     let _alone = alone("range");
     let script = camera();
     let source = source("contrast=2 brightness=7");
-    source.pipeline.set_state(gst::State::Ready).unwrap();
+    source.set_state(gst::State::Playing);
+    source.pull().unwrap();
     let texts = warnings(&source);
     assert_eq!(texts.len(), 2, "{texts:?}");
     assert!(
@@ -474,6 +475,28 @@ fn the_opened_camera_says_what_it_can_be_told() {
         exposure, 20_000,
         "the camera's default, as long as nobody knows better"
     );
+}
+
+/// C reads a property into a value of the type that it asked for.
+#[test]
+fn every_property_reads_as_its_own_type_in_every_state() {
+    let _alone = alone("types");
+    camera();
+    let source = source("");
+    for state in [gst::State::Null, gst::State::Ready, gst::State::Playing] {
+        source.pipeline.set_state(state).unwrap();
+        for spec in source.element.list_properties() {
+            let value = source.element.property_value(spec.name());
+            assert_eq!(
+                value.type_(),
+                spec.value_type(),
+                "{} in {state:?}",
+                spec.name()
+            );
+        }
+    }
+    let gains: gst::Array = source.element.property("colour-gains");
+    assert_eq!(gains.len(), 2, "the camera's default for both");
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub trait Interruptible {
 #[derive(Debug)]
 struct State<S> {
     flushing: bool,
+    /// How often it has begun to flush.
+    flushes: u64,
     paused: bool,
     nudged: bool,
     ended: bool,
@@ -48,6 +50,7 @@ impl<S: Interruptible> Outlet<S> {
         Self {
             state: Mutex::new(State {
                 flushing: true,
+                flushes: 0,
                 paused: false,
                 nudged: false,
                 ended: false,
@@ -69,7 +72,19 @@ impl<S: Interruptible> Outlet<S> {
     }
 
     pub fn set_flushing(&self, flushing: bool) {
-        self.publish(|state| state.flushing = flushing);
+        self.publish(|state| {
+            state.flushing = flushing;
+            state.flushes += u64::from(flushing);
+        });
+    }
+
+    pub fn is_flushing(&self) -> bool {
+        self.state.lock().flushing
+    }
+
+    /// Changes with each flush: what failed in between failed for that reason.
+    pub fn flushes(&self) -> u64 {
+        self.state.lock().flushes
     }
 
     /// While paused the pad takes nothing.

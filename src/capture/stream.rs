@@ -219,19 +219,25 @@ impl Stream {
 
     /// Drops the frames that nobody has taken yet. An end stays.
     pub fn discard(&mut self) {
-        for delivery in std::mem::take(&mut self.outbox) {
-            match delivery {
-                Delivery::Frame(captured) => {
-                    self.counters.dropped += 1;
-                    self.release(captured.frame);
-                }
-                Delivery::Eos => self.outbox.push_back(delivery),
+        self.discard_but(0);
+    }
+
+    /// Drops them but for the newest so many.
+    fn discard_but(&mut self, kept: usize) {
+        let waiting = self.outbox.len() - usize::from(self.ended);
+        for _ in kept..waiting {
+            if let Some(Delivery::Frame(captured)) = self.outbox.pop_front() {
+                self.counters.dropped += 1;
+                self.release(captured.frame);
             }
         }
     }
 
     pub fn set_policy(&mut self, policy: OutboxPolicy) {
         self.policy = policy;
+        if policy == OutboxPolicy::Latest {
+            self.discard_but(1);
+        }
     }
 
     /// From now on every frame is free again as soon as it is completed. An end stays.

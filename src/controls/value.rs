@@ -101,9 +101,45 @@ fn enumerated(definition: &ControlDefinition, value: &glib::Value) -> Option<i32
     found.map(|((number, _), _)| *number)
 }
 
-/// The value of a property of this control; the type's own default where there is none.
-pub fn to_value(definition: &ControlDefinition, value: Option<&ControlValue>) -> glib::Value {
+/// A value in the shape of its definition. Cameras give one number as the limit or default of a whole list, and may report anything.
+fn shaped(definition: &ControlDefinition, value: &ControlValue) -> Option<ControlValue> {
+    let fits = |scalar: &Scalar| kind(*scalar) == definition.kind;
     match value {
+        ControlValue::Text(_) => (definition.kind == ControlKind::Text).then(|| value.clone()),
+        ControlValue::One(scalar) if !fits(scalar) => None,
+        ControlValue::One(scalar) if definition.is_list => {
+            Some(ControlValue::List(vec![
+                *scalar;
+                definition.length.unwrap_or(1)
+            ]))
+        }
+        ControlValue::List(scalars) if !scalars.iter().all(fits) => None,
+        ControlValue::List(scalars) if !definition.is_list => {
+            scalars.first().map(|scalar| ControlValue::One(*scalar))
+        }
+        ControlValue::One(_) | ControlValue::List(_) => Some(value.clone()),
+    }
+}
+
+fn kind(scalar: Scalar) -> ControlKind {
+    match scalar {
+        Scalar::Bool(_) => ControlKind::Bool,
+        Scalar::U8(_) => ControlKind::U8,
+        Scalar::U16(_) => ControlKind::U16,
+        Scalar::U32(_) => ControlKind::U32,
+        Scalar::I32(_) => ControlKind::I32,
+        Scalar::I64(_) => ControlKind::I64,
+        Scalar::F32(_) => ControlKind::F32,
+        Scalar::Rectangle(_) => ControlKind::Rectangle,
+        Scalar::Size(_) => ControlKind::Size,
+        Scalar::Point { .. } => ControlKind::Point,
+    }
+}
+
+/// The value of a property of this control, always of the property's type; the type's own default where there is none, or one that does not
+/// fit.
+pub fn to_value(definition: &ControlDefinition, value: Option<&ControlValue>) -> glib::Value {
+    match &value.and_then(|value| shaped(definition, value)) {
         Some(ControlValue::Text(text)) => text.to_value(),
         Some(ControlValue::One(scalar)) => scalar_value(definition, *scalar),
         Some(ControlValue::List(scalars)) => list_value(scalars),

@@ -20,3 +20,21 @@ pub fn forget_stream_start(element: &super::LibcameraSrc, pad: &super::pad::Libc
         }
     }
 }
+
+/// Resumes the thread of `src` where GstBaseSrc has paused it.
+pub fn resume(pad: &super::pad::LibcameraSrcPad) {
+    let pad: &gst::Pad = pad.upcast_ref();
+    let raw: *mut gst::ffi::GstPad = pad.to_glib_none().0;
+    // SAFETY: the pad lives, and its lock protects its task, of which a reference is taken.
+    let task: Option<gst::Task> = unsafe {
+        let lock = &raw mut (*raw).object.lock;
+        glib::ffi::g_mutex_lock(lock);
+        let task = glib::translate::from_glib_none((*raw).task);
+        glib::ffi::g_mutex_unlock(lock);
+        task
+    };
+    if let Some(task) = task {
+        // One that was stopped is not to go on.
+        let _ = task.resume();
+    }
+}

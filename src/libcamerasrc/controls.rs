@@ -12,7 +12,10 @@ use crate::controls::{
 };
 use crate::sync::{Arc, LazyLock, Mutex, Weak};
 use gst::{prelude::*, subclass::prelude::*};
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 /// A property for each control that the libcamera in use defines.
 pub static CONTROLS: LazyLock<Vec<Property>> = LazyLock::new(|| properties(definitions()));
@@ -55,34 +58,59 @@ struct State {
     wanted: Controls,
     /// Of the open camera.
     infos: Option<Vec<ControlInfo>>,
+    /// They are those of the configuration that it runs with. Before, a camera may know its ranges only roughly.
+    configured: bool,
     reported: Controls,
     /// Controls that this camera lacks, and somebody was told so.
     warned: BTreeSet<ControlId>,
+    /// When somebody was last told of a value that is out of range.
+    told: BTreeMap<ControlId, Instant>,
     running: Weak<LoopState>,
 }
 
-/// A leaf lock: what comes out of it is done after it was left.
 #[derive(Debug, Default)]
-pub struct ControlState(Mutex<State>);
+pub struct ControlState {
+    /// A leaf lock: what comes out of it is done after it was left.
+    state: Mutex<State>,
+    /// Held by whoever sets a control until the driver has it as well, so that both have the same order. Taken before any other, by nobody else.
+    setting: Mutex<()>,
+}
+
+/// A value that is out of range is told once in so long: a controller may set one for every frame.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl ControlState {
     /// What the camera can be told, from READY on.
     pub fn set_infos(&self, infos: Option<Vec<ControlInfo>>) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.infos = infos;
+        state.configured = false;
         state.warned.clear();
+        state.told.clear();
         state.reported = Controls::default();
+    }
+
+    /// The same in the configuration that it is about to be started with.
+    pub fn set_configured(&self, infos: Vec<ControlInfo>) {
+        let mut state = self.state.lock();
+        state.infos = Some(infos);
+        state.configured = true;
+    }
+
+    /// The camera does not run any more.
+    pub fn stop(&self) {
+        self.state.lock().running = Weak::new();
     }
 
     /// A frame has brought these values.
     pub fn report(&self, metadata: Controls) {
-        let before = std::mem::replace(&mut self.0.lock().reported, metadata);
+        let before = std::mem::replace(&mut self.state.lock().reported, metadata);
         drop(before);
     }
 
     /// What the camera is to be started with; from now on `running` gets what is set.
     pub fn start(&self, running: &Arc<LoopState>) -> Controls {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.running = Arc::downgrade(running);
         let all = state.wanted.clone();
         for (id, _) in all.iter().filter(|(id, _)| is_order(*id)) {
@@ -95,7 +123,7 @@ impl ControlState {
 
     /// What did not reach the camera before it was stopped.
     pub fn give_back(&self, left: Controls) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         for (id, value) in left {
             if state.wanted.get(id).is_none() {
                 state.wanted.set(id, value);
@@ -104,7 +132,7 @@ impl ControlState {
     }
 
     fn current(&self, id: ControlId) -> Option<ControlValue> {
-        let state = self.0.lock();
+        let state = self.state.lock();
         let reported = state.reported.get(id).or_else(|| state.wanted.get(id));
         let default = || state.info(id)?.default.clone();
         reported.cloned().or_else(default)
@@ -138,6 +166,10 @@ impl State {
         let Checked::Clamped(nearest) = check(info, value) else {
             return None;
         };
+        let told = self.told.get(&id);
+        if !self.configured || told.is_some_and(|told| told.elapsed() < TOLD_AGAIN_AFTER) {
+            return None;
+        }
         let shown = |value: Option<&ControlValue>| -> String {
             value.map_or_else(|| "?".to_owned(), |value| text(property, value))
         };
@@ -155,11 +187,13 @@ impl State {
                 .collect();
             format!("one of {}", values.join(", "))
         };
-        Some(format!(
+        let complaint = format!(
             "{name} = {} is out of this camera's range ({range}): {} is used",
             text(property, value),
             text(property, &nearest)
-        ))
+        );
+        self.told.insert(id, Instant::now());
+        Some(complaint)
     }
 }
 
@@ -183,7 +217,8 @@ impl LibcameraSrc {
             ));
         };
         let id = property.definition.id;
-        let mut state = self.controls.0.lock();
+        let setting = self.controls.setting.lock();
+        let mut state = self.controls.state.lock();
         let complaint = state.complaint(property, &value);
         let running = state.running.upgrade();
         let now = state
@@ -198,6 +233,7 @@ impl LibcameraSrc {
         if let (Some(running), Some(now)) = (running, now) {
             running.set_controls([(id, now)].into_iter().collect());
         }
+        drop(setting);
         if let Some(complaint) = complaint {
             self.warn(&complaint);
         }
@@ -220,7 +256,7 @@ impl LibcameraSrc {
 
     /// Everything that was set, by the names of the properties.
     pub fn extra_controls(&self) -> gst::Structure {
-        let wanted = self.controls.0.lock().wanted.clone();
+        let wanted = self.controls.state.lock().wanted.clone();
         let mut structure = gst::Structure::new_empty("controls");
         for (id, value) in wanted.iter() {
             if let Some(property) = CONTROLS
@@ -235,7 +271,7 @@ impl LibcameraSrc {
 
     /// What the open camera can be told.
     pub fn camera_controls(&self) -> gst::Structure {
-        let infos = self.controls.0.lock().infos.clone().unwrap_or_default();
+        let infos = self.controls.state.lock().infos.clone().unwrap_or_default();
         let mut structure = gst::Structure::new_empty("camera-controls");
         for info in infos {
             let property = CONTROLS
@@ -264,9 +300,9 @@ impl LibcameraSrc {
         structure
     }
 
-    /// A camera was opened: what was set before, and it cannot do, is told now.
+    /// A camera was opened, or started: what was set before, and it cannot do, is told now.
     pub fn check_controls(&self) {
-        let mut state = self.controls.0.lock();
+        let mut state = self.controls.state.lock();
         let wanted = state.wanted.clone();
         let mut complaints = Vec::new();
         for (id, value) in wanted.iter() {

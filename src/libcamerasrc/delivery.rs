@@ -34,8 +34,13 @@ impl LibcameraSrc {
         if let Some(buffer) = buffer.get_mut() {
             stamp(buffer, captured, stream, self.obj().base_time(), discont);
         }
-        let threshold = usize::try_from(self.copy_threshold.load(Ordering::Relaxed))
-            .unwrap_or(progress.holds_all.into());
+        let threshold = usize::try_from(self.copy_threshold.load(Ordering::Relaxed)).unwrap_or(
+            if progress.holds_all {
+                FRAMES_FOR_THE_CAMERA as usize
+            } else {
+                0
+            },
+        );
         let few = captured.spare < threshold;
         let buffer = match &progress.repack {
             Some(repack) => repack.repack(&buffer)?,
@@ -64,6 +69,13 @@ impl LibcameraSrc {
     pub fn is_last(&self, stream: &PadStream) -> bool {
         let limit = stream.session.limit.filter(|_| stream.index == 0);
         limit.is_some_and(|limit| self.led.fetch_add(1, Ordering::Relaxed) + 1 >= limit)
+    }
+
+    /// Nobody takes this stream any more. Where it was the one that counts the frames of `num-buffers`, another has to.
+    pub fn stream_has_gone(&self, stream: &PadStream) {
+        if stream.index == 0 && stream.session.limit.is_some() {
+            self.renegotiate();
+        }
     }
 
     /// After the ALLOCATION query: a peer that cannot see how the frames' planes lie gets copies, and one that holds many frames at once has
@@ -109,7 +121,8 @@ impl LibcameraSrc {
         };
         pad.progress().holds_all = held >= configured.frames;
         let needed = (held + FRAMES_FOR_THE_CAMERA).min(MOST_FRAMES);
-        if held > 0 && needed > configured.frames && needed > pad.frames_needed() {
+        let fixed = self.settings.lock().buffer_count > 0;
+        if held > 0 && !fixed && needed > configured.frames && needed > pad.frames_needed() {
             pad.set_frames_needed(needed);
             self.renegotiate();
         }

@@ -43,7 +43,7 @@ impl PipelineClock {
     }
 }
 
-const REPORT_INTERVAL_NS: u64 = 15_000_000;
+const REPORT_INTERVAL_NS: u64 = 100_000_000;
 
 pub struct Events {
     pub state: Arc<LoopState>,
@@ -62,7 +62,7 @@ impl CameraEvents for Events {
         self.state.completed(&completion, timing, now.monotonic);
     }
 
-    /// Nobody looks at the last value of a control a thousand times a second.
+    /// Whoever looks at the last value of a control does not see more of it than this.
     fn wants_metadata(&self) -> bool {
         let now = clock::monotonic();
         let due =

@@ -280,25 +280,22 @@ impl BaseSrcImpl for LibcameraSrc {
 
     fn negotiate(&self) -> Result<(), gst::LoggableError> {
         let pad = self.source_pad();
-        let begun = std::mem::replace(&mut pad.progress().begun, true);
-        if !begun {
-            pad.push_event(self.stream_start(&pad));
+        self.begin_stream(&pad);
+        let flushes = pad.outlet().flushes();
+        let Err(message) = self.negotiated() else {
+            return Ok(());
+        };
+        // A pad that is flushed, or shut down, refuses everything; that is nobody's error. It negotiates again when it goes on.
+        let flushed = pad.outlet().is_flushing() || pad.outlet().flushes() != flushes;
+        if flushed || pad.pad_flags().contains(gst::PadFlags::FLUSHING) {
+            pad.mark_reconfigure();
+            return Ok(());
         }
-        if let Err(message) = self.negotiated() {
-            // A pad that is being shut down refuses everything; that is nobody's error.
-            if !self
-                .obj()
-                .src_pad()
-                .pad_flags()
-                .contains(gst::PadFlags::FLUSHING)
-            {
-                self.post_error_message(message);
-            }
-            // That message says what is wrong. A refusal here would make GstBaseSrc post a second one that says nothing; `create` ends the
-            // stream instead.
-            self.end();
-            self.stop_session();
-        }
+        // The message says what is wrong. A refusal here would make GstBaseSrc post a second one that says nothing; `create` ends the stream
+        // instead.
+        self.post_error_message(message);
+        self.end();
+        self.stop_session();
         Ok(())
     }
 
@@ -319,7 +316,12 @@ impl BaseSrcImpl for LibcameraSrc {
 
     fn event(&self, event: &gst::Event) -> bool {
         if event.type_() == gst::EventType::Reconfigure {
-            self.source_pad().outlet().nudge();
+            let pad = self.source_pad();
+            pad.outlet().nudge();
+            // A thread that went to sleep because its peer was flushing goes on when there is another one.
+            if pad.is_active() && !pad.pad_flags().contains(gst::PadFlags::EOS) {
+                base_src::resume(&pad);
+            }
         }
         self.parent_event(event)
     }
@@ -379,7 +381,10 @@ impl PushSrcImpl for LibcameraSrc {
                 Err(NoFrame::Interrupted) => (),
                 Err(NoFrame::Failed(error)) => return Err(error),
                 Ok(None) => return Err(gst::FlowError::Eos),
-                Ok(Some((buffer, captured))) if self.is_in_time(&captured) => {
+                // What was taken while the element was being paused is stale when it plays again.
+                Ok(Some((buffer, captured)))
+                    if !pad.outlet().is_paused() && self.is_in_time(&captured) =>
+                {
                     let buffer = self.dress(&pad, &stream, buffer, &captured)?;
                     return Ok(CreateSuccess::NewBuffer(buffer));
                 }
@@ -451,10 +456,9 @@ impl LibcameraSrc {
         self.set_playing(false);
     }
 
-    /// GstBaseSrc holds `src` back in PAUSED by itself.
     fn set_playing(&self, playing: bool) {
         self.streaming.lock().playing = playing;
-        for pad in self.request_pads() {
+        for pad in self.all_pads() {
             pad.outlet().set_paused(!playing);
         }
     }
@@ -477,8 +481,16 @@ impl LibcameraSrc {
         self.latency.range(pad.outlet().stream().as_deref())
     }
 
+    /// STREAM_START, unless it was sent. A pad that is being flushed takes none.
+    pub fn begin_stream(&self, pad: &LibcameraSrcPad) {
+        if !pad.progress().begun {
+            let begun = pad.push_event(self.stream_start(pad));
+            pad.progress().begun = begun;
+        }
+    }
+
     /// The same stream of the same camera has the same id every time; all pads are one group.
-    pub fn stream_start(&self, pad: &LibcameraSrcPad) -> gst::Event {
+    fn stream_start(&self, pad: &LibcameraSrcPad) -> gst::Event {
         let camera = self.camera_id.lock().clone().unwrap_or_default();
         let id = format!("libcamera/{camera}/{}", pad.name());
         let group = self.streaming.lock().group;

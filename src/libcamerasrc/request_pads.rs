@@ -74,8 +74,8 @@ fn stop(pad: &LibcameraSrcPad) {
 /// A thread that went to sleep because its peer was flushing goes on when there is another one.
 fn revive(element: &LibcameraSrc, pad: &LibcameraSrcPad) {
     let ended = pad.pad_flags().contains(gst::PadFlags::EOS);
-    if pad.is_active() && !ended && pad.task_state() == gst::TaskState::Paused {
-        let _ = task::start(element, pad);
+    if !ended && pad.task_state() == gst::TaskState::Paused {
+        task::start_if_active(element, pad);
     }
 }
 
@@ -107,19 +107,20 @@ impl imp::LibcameraSrc {
             None => format!("src_{}", (0..).find(free)?),
         };
         let pad = new_pad(template, &name);
-        let streaming = self.streaming.lock();
-        pad.outlet().set_paused(!streaming.playing);
-        if streaming.eos {
-            pad.outlet().end();
-        }
-        drop(streaming);
-        if element.current_state() >= gst::State::Paused {
-            let _ = pad.set_active(true);
-        }
         if element.add_pad(&pad).is_err() {
             gst::warning!(CAT, imp = self, "there is a pad named {name} already");
-            let _ = pad.set_active(false);
             return None;
+        }
+        // Whoever pauses or ends the pads from now on finds this one; what they did before is read here.
+        let streaming = self.streaming.lock();
+        let (playing, ended) = (streaming.playing, streaming.eos);
+        drop(streaming);
+        pad.outlet().set_paused(!playing);
+        if ended {
+            pad.outlet().end();
+        }
+        if element.current_state() >= gst::State::Paused && !pad.is_active() {
+            let _ = pad.set_active(true);
         }
         element.child_added(&pad, &name);
         Some(pad)
@@ -133,6 +134,7 @@ impl imp::LibcameraSrc {
         }
         if let Some(stream) = pad.outlet().stream() {
             stream.mute();
+            self.stream_has_gone(&stream);
         }
         pad.outlet().reset();
         element.child_removed(pad, &pad.name());
@@ -148,13 +150,25 @@ impl imp::LibcameraSrc {
     /// A flush ends: each thread begins again, with a segment of its own.
     pub fn flush_stop_request_pads(&self, reset_time: bool) {
         for pad in self.request_pads() {
+            // A pad that came since the flush began does not flush yet.
+            pad.outlet().set_flushing(true);
             let _ = pad.stop_task();
-            pad.progress().segment = false;
+            let mut progress = pad.progress();
+            // What was refused because of the flush is said again.
+            (progress.segment, progress.announced) = (false, None);
+            drop(progress);
             pad.push_event(gst::event::FlushStop::new(reset_time));
             if pad.is_active() {
                 pad.outlet().set_flushing(false);
-                let _ = task::start(&self.obj(), &pad);
+                task::start_if_active(&self.obj(), &pad);
             }
+        }
+        if self
+            .request_pads()
+            .iter()
+            .any(|pad| pad.needs_reconfigure())
+        {
+            self.renegotiate();
         }
     }
 }

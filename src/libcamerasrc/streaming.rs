@@ -11,7 +11,7 @@ use super::{
     pad::LibcameraSrcPad,
     session::{Options, PadStream, Session},
 };
-use crate::camera::{CameraDevice, CameraError, StreamRole};
+use crate::camera::{CameraDevice, CameraError, MAX_STREAMS, StreamRole};
 use crate::sync::Arc;
 use crate::video::caps::{Choice, Offer};
 use gst::{prelude::*, subclass::prelude::*};
@@ -25,10 +25,12 @@ fn closed() -> gst::ErrorMessage {
     gst::error_msg!(gst::CoreError::StateChange, ("the camera is not open"))
 }
 
-/// The pads that get a stream: those that are linked. If none is, `src` alone, whose thread then says so.
+/// The pads that get a stream: those that are linked, and have not ended. If there is none, `src` alone, whose thread then says so.
 fn participants(pads: Vec<LibcameraSrcPad>) -> Vec<LibcameraSrcPad> {
-    if pads.iter().any(|pad| pad.is_linked()) {
-        pads.into_iter().filter(|pad| pad.is_linked()).collect()
+    let takes_part =
+        |pad: &LibcameraSrcPad| pad.is_linked() && !pad.pad_flags().contains(gst::PadFlags::EOS);
+    if pads.iter().any(takes_part) {
+        pads.into_iter().filter(takes_part).collect()
     } else {
         pads.into_iter().take(1).collect()
     }
@@ -70,26 +72,42 @@ impl LibcameraSrc {
         wishes: &[Wish],
     ) -> Result<(), gst::ErrorMessage> {
         let (plan, offers) = self.planned(pads, wishes)?;
-        let stays = |session: Arc<Session>| session.plan == plan && has_streams(&session, pads);
-        if self.session().is_some_and(stays) {
-            return Ok(());
-        }
-        self.stop_session();
-        let session = Arc::new(self.started(plan, &offers, pads)?);
-        self.publish(&session, pads);
-        gst::info!(CAT, imp = self, "{session:?}");
-        self.announce_latency();
+        let running = self.session();
+        let stays = running.filter(|session| session.plan == plan && has_streams(session, pads));
+        let session = match stays {
+            Some(session) => session,
+            None => {
+                self.stop_session();
+                let session = Arc::new(self.started(plan, &offers, pads)?);
+                self.publish(&session, pads);
+                gst::info!(CAT, imp = self, "{session:?}");
+                self.check_controls();
+                self.announce_latency();
+                session
+            }
+        };
+        self.set_caps_of_src(&session, pads)
+    }
 
+    /// The caps of `src`, where it has a stream. The other pads' threads send theirs.
+    fn set_caps_of_src(
+        &self,
+        session: &Session,
+        pads: &[LibcameraSrcPad],
+    ) -> Result<(), gst::ErrorMessage> {
         let source = self.source_pad();
         let index = pads.iter().position(|pad| *pad == source);
         let Some(stream) = index.and_then(|index| session.streams.get(index)) else {
             return Ok(());
         };
         let mut progress = source.progress();
-        progress.next_sequence = None;
-        let before = (progress.repack.take(), progress.relief.take());
+        let forgotten =
+            (progress.announced.replace(session.number) != Some(session.number)).then(|| {
+                progress.next_sequence = None;
+                (progress.repack.take(), progress.relief.take())
+            });
         drop(progress);
-        drop(before);
+        drop(forgotten);
         // A peer that has changed its mind since has marked the pad, and is asked again before the next frame.
         if self.obj().set_caps(&stream.caps).is_ok() || source.needs_reconfigure() {
             return Ok(());
@@ -131,6 +149,15 @@ impl LibcameraSrc {
         wishes: &[Wish],
     ) -> Result<(Plan, Vec<Offer>), gst::ErrorMessage> {
         let roles: Vec<StreamRole> = wishes.iter().map(|wish| wish.role).collect();
+        if roles.len() > MAX_STREAMS {
+            return Err(gst::error_msg!(
+                gst::ResourceError::Settings,
+                (
+                    "{} pads are linked; a camera has {MAX_STREAMS} streams at most",
+                    roles.len()
+                )
+            ));
+        }
         let paced = self.settings.lock().pace;
         let offers = self.with_device(|device| negotiation::offers(device, &roles))?;
         let offers: Vec<Offer> = offers
@@ -232,17 +259,20 @@ impl LibcameraSrc {
     /// From here on pads wait at the new session's streams.
     fn publish(&self, session: &Arc<Session>, pads: &[LibcameraSrcPad]) {
         let mut streaming = self.streaming.lock();
-        if streaming.eos {
+        streaming.session = Some(session.clone());
+        let ended = streaming.eos;
+        drop(streaming);
+        if ended {
             session.state().end();
         }
-        streaming.session = Some(session.clone());
-        drop(streaming);
         for (index, pad) in pads.iter().enumerate() {
             let stream = Arc::new(PadStream {
                 session: session.clone(),
                 index,
             });
             pad.outlet().set_stream(Some(stream.clone()));
+            // It may have been set since the session was made.
+            session.state().set_outbox_policy(index, pad.outbox());
             if pad.parent().is_none() {
                 // It was released meanwhile.
                 pad.outlet().reset();

@@ -176,17 +176,11 @@ impl Offer {
             structure.fixate_field_nearest_fraction("framerate", USUAL);
             structure.get("framerate").ok()?
         };
-        let mut asked = |name: &str| {
-            structure.fixate_field(name);
-            structure.get::<String>(name).ok()
+        let colorimetry = match texts(&structure, "colorimetry") {
+            texts if texts.is_empty() => None,
+            texts => Some(self.colorimetry_of(texts)?),
         };
-        let (colorimetry, chroma_site) = (asked("colorimetry"), asked("chroma-site"));
-        if colorimetry
-            .as_deref()
-            .is_some_and(|asked| color_space(asked).is_none())
-        {
-            return None;
-        }
+        let chroma_site = texts(&structure, "chroma-site").into_iter().next();
         let dimension = |name: &str| u32::try_from(structure.get::<i32>(name).ok()?).ok();
         Some(Choice {
             format,
@@ -196,6 +190,15 @@ impl Offer {
             colorimetry,
             chroma_site,
         })
+    }
+
+    /// The camera's own colorimetry where the peer takes it, or the first that libcamera has words for.
+    fn colorimetry_of(&self, mut texts: Vec<String>) -> Option<String> {
+        texts.retain(|text| color_space(text).is_some());
+        let own = texts
+            .iter()
+            .position(|text| color_space(text) == self.default.color_space);
+        (!texts.is_empty()).then(|| texts.swap_remove(own.unwrap_or_default()))
     }
 
     /// The caps of a stream that the camera has agreed to.
@@ -345,6 +348,16 @@ pub fn per_second(duration: u64) -> String {
 
 fn distance(size: Size, wanted: Size) -> u64 {
     u64::from(size.width.abs_diff(wanted.width)) + u64::from(size.height.abs_diff(wanted.height))
+}
+
+/// A field's text, or all that it leaves open.
+fn texts(structure: &gst::StructureRef, name: &str) -> Vec<String> {
+    if let Ok(text) = structure.get::<String>(name) {
+        return vec![text];
+    }
+    let list = structure.get::<gst::List>(name);
+    let texts = list.iter().flat_map(|list| list.iter());
+    texts.filter_map(|text| text.get().ok()).collect()
 }
 
 /// A range as GStreamer can say it: between multiples of its step. A camera whose steps begin elsewhere has its sizes listed instead.

@@ -30,12 +30,25 @@ pub fn start(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> Result<(), glib::
         });
         if step.is_break() {
             let _ = pad.pause_task();
+            // Paused first, looked then: a peer that came before the pause found nobody to wake.
+            let linked_anew = pad.needs_reconfigure() && !pad.outlet().is_flushing();
+            if linked_anew && !pad.pad_flags().contains(gst::PadFlags::EOS) {
+                start_if_active(&element, &pad);
+            }
         }
     })
 }
 
+/// Starts the thread of a pad that may be deactivated at the same time by another thread.
+pub fn start_if_active(element: &LibcameraSrc, pad: &LibcameraSrcPad) {
+    if pad.is_active() && start(element, pad).is_ok() && !pad.is_active() {
+        pad.outlet().set_flushing(true);
+        let _ = pad.pause_task();
+    }
+}
+
 fn round(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> ControlFlow<()> {
-    begin(element, pad);
+    element.imp().begin_stream(pad);
     let stream = match pad.outlet().next() {
         Err(_) => return ControlFlow::Break(()),
         Ok(Turn::Nudged) => return ControlFlow::Continue(()),
@@ -69,6 +82,7 @@ fn round(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> ControlFlow<()> {
         Err(gst::FlowError::Flushing) => ControlFlow::Break(()),
         Err(gst::FlowError::Eos) => {
             stream.mute();
+            source.stream_has_gone(&stream);
             end(pad)
         }
         Err(gst::FlowError::NotNegotiated) if is_about_to_change(source, pad, &stream) => {
@@ -77,15 +91,6 @@ fn round(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> ControlFlow<()> {
         }
         Err(error) => fail(element, pad, error),
     }
-}
-
-fn begin(element: &LibcameraSrc, pad: &LibcameraSrcPad) {
-    let mut progress = pad.progress();
-    if std::mem::replace(&mut progress.begun, true) {
-        return;
-    }
-    drop(progress);
-    pad.push_event(element.imp().stream_start(pad));
 }
 
 /// Tells downstream of the stream's configuration, if it has not been told.
@@ -104,9 +109,10 @@ fn announce(
     progress.announced = number;
     if new {
         progress.next_sequence = None;
-        progress.relief = None;
     }
+    let relief = progress.relief.take_if(|_| new);
     drop(progress);
+    drop(relief);
     let reconfigure = pad.check_reconfigure();
     if new {
         pad.push_event(gst::event::Caps::new(&configured.caps));
@@ -153,7 +159,7 @@ fn fail(element: &LibcameraSrc, pad: &LibcameraSrcPad, error: gst::FlowError) ->
     gst::element_error!(
         element,
         gst::StreamError::Failed,
-        ("{} could not push a frame: downstream refused it", pad.name()),
+        ("{} could not push a frame", pad.name()),
         ["{text}"],
         details: details
     );

@@ -101,6 +101,7 @@ impl Session {
             })
             .collect();
         let agreed = device.configure(&roles, &wanted)?;
+        options.controls.set_configured(device.controls());
         if let (Some(stream), false) = (plan.streams.first(), paced(offers)) {
             check_rate(device, &stream.choice)?;
         }
@@ -176,7 +177,8 @@ impl Session {
             frame_duration,
             controls: options.controls.start(&state),
         };
-        let queue = device.start(&start, Arc::new(events))?;
+        let started = device.start(&start, Arc::new(events));
+        let queue = started.inspect_err(|_| options.controls.give_back(start.controls.clone()))?;
         let worker = Worker::new(queue, report);
         let task = capture_task::new(Arc::downgrade(&state), Arc::downgrade(&worker));
         static SESSIONS: AtomicU64 = AtomicU64::new(1);
@@ -236,6 +238,7 @@ impl Session {
     /// To be called after [`Self::halt`].
     pub fn finish(&self, device: &mut dyn CameraDevice) {
         device.stop();
+        self.controls.stop();
         self.controls.give_back(self.state.take_controls());
         let worker = self.worker.lock().take();
         drop(worker);

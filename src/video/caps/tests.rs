@@ -203,6 +203,10 @@ fn what_a_peer_says_of_colours_is_asked_for_and_kept() {
     assert_eq!(structure.get::<&str>("colorimetry").unwrap(), "bt601");
     assert_eq!(structure.get::<&str>("chroma-site").unwrap(), "jpeg");
     assert_eq!(choose(&offer(), "video/x-raw,colorimetry=bt2100-pq"), None);
+    let mut rec709 = offer();
+    rec709.default.color_space = color_space("bt709");
+    let choice = choose(&rec709, "video/x-raw,colorimetry={bt2100-pq,bt601,bt709}");
+    assert_eq!(choice.unwrap().colorimetry.as_deref(), Some("bt709"));
 
     let open = choose(&offer(), "video/x-raw,format=NV12").unwrap();
     assert_eq!(open.color_space(), None, "the camera's own is left alone");
