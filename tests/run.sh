@@ -224,6 +224,7 @@ group_builds() {
     check builds development-plugin-has-run-path run_path_is yes target/release/libgstlibcamerars.so
     check builds inspect-libcamerasrc-rs inspects libcamerasrc-rs
     check builds inspect-shmsink-rs inspects shmsink-rs
+    check builds inspect-as-checked-in tests/inspect.sh
 }
 export -f run_path_is inspects
 export root
