@@ -594,6 +594,51 @@ fn a_pad_leaves_its_old_stream_for_the_new_one() {
     );
 }
 
+/// A pad's thread that goes to sleep because its peer was flushing, while another peer is linked: the link marks the pad, and wakes whoever sleeps.
+fn linked_while_falling_asleep(sleep: fn(&Handle, &AtomicBool)) {
+    let task = ModelTask::new();
+    let marked = Arc::new(AtomicBool::new(false));
+    let runner = {
+        let (task, marked) = (task.clone(), marked.clone());
+        let asleep_before = std::cell::Cell::new(false);
+        thread::spawn(move || {
+            task.run(|| {
+                // The second round streams: it was woken.
+                if asleep_before.replace(true) {
+                    return Handle(task.clone()).stop();
+                }
+                sleep(&Handle(task.clone()), &marked);
+            });
+        })
+    };
+    marked.store(true, Ordering::SeqCst);
+    let sleeps = task.state.lock().state == State::Paused;
+    if sleeps {
+        Handle(task).start();
+    }
+    runner.join().unwrap();
+}
+
+#[test]
+fn a_pad_that_pauses_first_and_looks_then_misses_no_link() {
+    check("pause, then look for a new peer", || {
+        linked_while_falling_asleep(|task, marked| {
+            task.pause();
+            if marked.load(Ordering::SeqCst) {
+                task.start();
+            }
+        });
+    });
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn a_pad_that_only_pauses_misses_a_link() {
+    check("pause without a look", || {
+        linked_while_falling_asleep(|task, _| task.pause());
+    });
+}
+
 /// The interruption comes before what it is for: the pad looks, sees nothing, and waits for ever.
 #[test]
 #[should_panic(expected = "deadlock")]

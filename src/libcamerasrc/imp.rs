@@ -451,7 +451,6 @@ impl LibcameraSrc {
         self.led.store(0, Ordering::Relaxed);
         for pad in self.all_pads() {
             pad.outlet().reset();
-            pad.set_frames_needed(0);
         }
         self.set_playing(false);
     }
