@@ -4,6 +4,8 @@
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "common/nv12.rs"]
+mod nv12;
 #[path = "common/watchdog.rs"]
 mod watchdog;
 
@@ -16,8 +18,8 @@ use std::{
 use gstlibcamerars::{
     backend::simulated::{Simulated, Spec, plug},
     camera::{
-        CameraDevice, CameraError, CameraEvents, CameraSystem, Completion, Controls, FrameLayout,
-        Plane, RequestQueue, Start, StreamConfig, StreamRole,
+        CameraDevice, CameraError, CameraEvents, CameraSystem, Completion, Controls, RequestQueue,
+        Start, StreamConfig, StreamRole,
     },
     capture::{
         clock_map::Timing,
@@ -27,9 +29,10 @@ use gstlibcamerars::{
         stream::Delivery,
         task_gate::{TaskControl, TaskGate},
     },
-    os::{clock, memfd},
+    os::clock,
     sync::{Arc, Condvar, Mutex},
 };
+use nv12::frames;
 use watchdog::Watchdog;
 
 const STREAMS: usize = 2;
@@ -136,22 +139,6 @@ impl Interruptible for PadStream {
     }
 }
 
-fn frames(agreed: &StreamConfig) -> Vec<FrameLayout> {
-    let luma = agreed.stride * agreed.size.height;
-    let frame = |_| {
-        let fd = Arc::new(memfd::create("test-frame", u64::from(luma * 3 / 2)).unwrap());
-        let plane = |offset, length| Plane {
-            fd: fd.clone(),
-            offset,
-            length,
-        };
-        FrameLayout {
-            planes: vec![plane(0, luma), plane(luma, luma / 2)],
-        }
-    };
-    (0..FRAMES).map(frame).collect()
-}
-
 fn started(device: &mut dyn CameraDevice) -> Session {
     let roles = [StreamRole::VideoRecording; STREAMS];
     let wanted: Vec<StreamConfig> = device
@@ -162,7 +149,9 @@ fn started(device: &mut dyn CameraDevice) -> Session {
         .collect();
     let agreed = device.configure(&roles, &wanted).unwrap();
     for (index, agreed) in agreed.iter().enumerate() {
-        device.import_frames(index, &frames(agreed)).unwrap();
+        device
+            .import_frames(index, &frames(agreed, FRAMES as usize))
+            .unwrap();
     }
     let driver = Driver::new(&[FRAMES; STREAMS], Policy::default());
     let start = Start {

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{source::alone, wait_until};
+use common::{random::Random, source::alone, wait_until};
 use gst::prelude::*;
 use gstlibcamerars::backend::simulated::{Script, Spec, plug};
 
@@ -160,17 +160,6 @@ impl Sink {
 const SINK: &str = "appsink sync=false async=false";
 const TWO: &str = "source.src ! appsink name=a sync=false async=false \
                    source.src_0 ! appsink name=b sync=false async=false";
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % below
-    }
-}
 
 #[test]
 fn two_streams_get_the_full_rate_when_frames_return_in_any_order() {

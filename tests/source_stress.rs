@@ -17,6 +17,7 @@ use std::{
 
 use common::{
     holdings,
+    random::Random,
     source::{Source, TINY, alone, levels},
     wait_until,
 };
@@ -78,17 +79,6 @@ impl Progress {
             self.steps.load(Ordering::Relaxed),
             self.longest
         );
-    }
-}
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % below
     }
 }
 

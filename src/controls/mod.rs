@@ -8,6 +8,5 @@ mod property;
 mod value;
 
 pub use limits::{Checked, check};
-pub use names::property_name;
 pub use property::{Property, properties};
 pub use value::{from_value, to_field, to_value};

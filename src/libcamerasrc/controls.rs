@@ -7,9 +7,7 @@
 use super::imp::{CAT, LibcameraSrc};
 use crate::camera::{ControlId, ControlInfo, ControlValue, Controls};
 use crate::capture::loop_state::LoopState;
-use crate::controls::{
-    Checked, Property, check, from_value, properties, property_name, to_field, to_value,
-};
+use crate::controls::{Checked, Property, check, from_value, properties, to_field, to_value};
 use crate::sync::{Arc, LazyLock, Mutex, Weak};
 use gst::{prelude::*, subclass::prelude::*};
 use std::{
@@ -34,10 +32,13 @@ fn definitions() -> &'static [crate::camera::ControlDefinition] {
 const ORDERS: &[&str] = &["AfTrigger", "AePrecaptureTrigger"];
 
 fn is_order(id: ControlId) -> bool {
-    let property = CONTROLS
+    by_id(id).is_some_and(|property| ORDERS.contains(&property.definition.name.as_str()))
+}
+
+fn by_id(id: ControlId) -> Option<&'static Property> {
+    CONTROLS
         .iter()
-        .find(|property| property.definition.id == id);
-    property.is_some_and(|property| ORDERS.contains(&property.definition.name.as_str()))
+        .find(|property| property.definition.id == id)
 }
 
 pub fn by_property_name(name: &str) -> Option<&'static Property> {
@@ -259,10 +260,7 @@ impl LibcameraSrc {
         let wanted = self.controls.state.lock().wanted.clone();
         let mut structure = gst::Structure::new_empty("controls");
         for (id, value) in wanted.iter() {
-            if let Some(property) = CONTROLS
-                .iter()
-                .find(|property| property.definition.id == id)
-            {
+            if let Some(property) = by_id(id) {
                 structure.set_value(&property.name, to_field(&property.definition, value));
             }
         }
@@ -274,10 +272,7 @@ impl LibcameraSrc {
         let infos = self.controls.state.lock().infos.clone().unwrap_or_default();
         let mut structure = gst::Structure::new_empty("camera-controls");
         for info in infos {
-            let property = CONTROLS
-                .iter()
-                .find(|property| property.definition.id == info.id);
-            let Some(Property { definition, .. }) = property else {
+            let Some(Property { name, definition }) = by_id(info.id) else {
                 continue;
             };
             let mut control = gst::Structure::new_empty("control");
@@ -286,16 +281,16 @@ impl LibcameraSrc {
                 ("max", &info.max),
                 ("default", &info.default),
             ];
-            for (name, limit) in limits {
+            for (limit_name, limit) in limits {
                 if let Some(limit) = limit {
-                    control.set_value(name, to_field(definition, limit));
+                    control.set_value(limit_name, to_field(definition, limit));
                 }
             }
             if !info.values.is_empty() {
                 let values = info.values.iter().map(|value| to_field(definition, value));
                 control.set("values", gst::List::from_values(values));
             }
-            structure.set(property_name(definition), control);
+            structure.set(name, control);
         }
         structure
     }
@@ -306,10 +301,7 @@ impl LibcameraSrc {
         let wanted = state.wanted.clone();
         let mut complaints = Vec::new();
         for (id, value) in wanted.iter() {
-            let property = CONTROLS
-                .iter()
-                .find(|property| property.definition.id == id);
-            complaints.extend(property.and_then(|property| state.complaint(property, value)));
+            complaints.extend(by_id(id).and_then(|property| state.complaint(property, value)));
         }
         drop(state);
         for complaint in complaints {

@@ -13,7 +13,7 @@ use super::{
     stamp::Latency,
     stats,
 };
-use std::path::PathBuf;
+use std::{collections::HashSet, path::PathBuf};
 
 use crate::camera::StreamRole;
 use crate::capture::outlet::Turn;
@@ -417,9 +417,8 @@ impl LibcameraSrc {
                 return Err(gst::StateChangeError);
             }
         };
-        let mut roles: Vec<StreamRole> =
+        let roles: HashSet<StreamRole> =
             self.all_pads().iter().map(LibcameraSrcPad::role).collect();
-        roles.dedup();
         let opened = opened::open(name.as_deref()).and_then(|mut opened| {
             opened.device.set_sensor_config(sensor);
             let offers = opened::offers(&*opened.device, &roles)?;

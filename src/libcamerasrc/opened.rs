@@ -3,6 +3,7 @@
 use super::negotiation;
 use crate::camera::{CameraDevice, CameraError, CameraSystem, StreamRole};
 use crate::video::caps::Offer;
+use std::collections::HashSet;
 
 /// The system goes after its camera.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub fn open(name: Option<&str>) -> Result<Opened, CameraError> {
 /// What the camera offers for each of these roles alone. (libcamera logs an error for each role that a camera lacks: no other is asked for.)
 pub fn offers(
     device: &dyn CameraDevice,
-    roles: &[StreamRole],
+    roles: &HashSet<StreamRole>,
 ) -> Result<Vec<(StreamRole, Offer)>, CameraError> {
     let mut offers = Vec::new();
     for role in roles {

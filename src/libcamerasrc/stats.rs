@@ -5,6 +5,18 @@ use crate::capture::loop_state::StreamReport;
 use crate::capture::stream::Counters;
 use std::time::Duration;
 
+type Counter = (&'static str, fn(&Counters) -> u64);
+
+/// Of each pad, and of all together.
+const COUNTERS: [Counter; 6] = [
+    ("captured", |counters| counters.captured),
+    ("delivered", |counters| counters.delivered),
+    ("dropped", |counters| counters.dropped),
+    ("missed", |counters| counters.missed),
+    ("damaged", |counters| counters.damaged),
+    ("cancelled", |counters| counters.cancelled),
+];
+
 pub fn structure(session: Option<&Session>) -> gst::Structure {
     let Some(session) = session else {
         return gst::Structure::new_empty("libcamerasrc-stats");
@@ -13,9 +25,6 @@ pub fn structure(session: Option<&Session>) -> gst::Structure {
     let reports: Vec<StreamReport> = (0..session.streams.len())
         .map(|index| state.report(index))
         .collect();
-    let sum = |counter: fn(&Counters) -> u64| -> u64 {
-        reports.iter().map(|report| counter(&report.counters)).sum()
-    };
     let (requests, controls) = state.request_counters();
     let (rounds, idle) = state.rounds();
     let mut pads = gst::Structure::builder("pads");
@@ -23,13 +32,11 @@ pub fn structure(session: Option<&Session>) -> gst::Structure {
     for ((planned, stream), report) in named.zip(&reports) {
         let hand_over = stream.hand_over.lock().clone();
         let counters = &report.counters;
-        let pad = gst::Structure::builder("pad")
-            .field("captured", counters.captured)
-            .field("delivered", counters.delivered)
-            .field("dropped", counters.dropped)
-            .field("missed", counters.missed)
-            .field("damaged", counters.damaged)
-            .field("cancelled", counters.cancelled)
+        let mut pad = gst::Structure::builder("pad");
+        for (name, counter) in COUNTERS {
+            pad = pad.field(name, counter(counters));
+        }
+        let pad = pad
             .field("left-out", counters.left_out)
             .field("starved", counters.starved)
             .field("free", report.free as u32)
@@ -41,13 +48,12 @@ pub fn structure(session: Option<&Session>) -> gst::Structure {
             .field("latency-max", nanoseconds(hand_over.max()));
         pads = pads.field(planned.pad.as_str(), pad.build());
     }
-    gst::Structure::builder("libcamerasrc-stats")
-        .field("captured", sum(|counters| counters.captured))
-        .field("delivered", sum(|counters| counters.delivered))
-        .field("dropped", sum(|counters| counters.dropped))
-        .field("missed", sum(|counters| counters.missed))
-        .field("damaged", sum(|counters| counters.damaged))
-        .field("cancelled", sum(|counters| counters.cancelled))
+    let mut stats = gst::Structure::builder("libcamerasrc-stats");
+    for (name, counter) in COUNTERS {
+        let of_all = reports.iter().map(|report| counter(&report.counters));
+        stats = stats.field(name, of_all.sum::<u64>());
+    }
+    stats
         .field("requests-queued", requests.queued)
         .field("requests-completed", requests.completed)
         .field("requests-cancelled", requests.cancelled)

@@ -1,6 +1,9 @@
 //! What every backend does alike. A test program that includes this says in its root which backend: `system()`, `CAMERA` (free
 //! running) and `THREAD` (which completes requests).
 
+#[path = "../common/nv12.rs"]
+mod nv12;
+
 use std::{
     sync::mpsc::{Receiver, Sender, channel},
     time::{Duration, Instant},
@@ -9,13 +12,13 @@ use std::{
 use gstlibcamerars::{
     camera::{
         CameraDevice, CameraError, CameraEvents, Completion, CompletionStatus, Controls, FrameId,
-        FrameLayout, FrameSet, Plane, RequestId, RequestQueue, Start, StreamConfig, StreamRole,
+        FrameLayout, FrameSet, RequestId, RequestQueue, Start, StreamConfig, StreamRole,
     },
-    os::memfd,
     sync::{Arc, Mutex, MutexGuard},
 };
 
 use crate::{CAMERA, THREAD, system, watchdog::Watchdog};
+pub use nv12::frames;
 
 pub const ROLE: StreamRole = StreamRole::VideoRecording;
 pub const SOON: Duration = Duration::from_secs(10);
@@ -67,23 +70,6 @@ pub fn device() -> Box<dyn CameraDevice> {
 pub fn configure(device: &mut dyn CameraDevice) -> StreamConfig {
     let default = device.offer(&[ROLE]).unwrap().remove(0).default;
     device.configure(&[ROLE], &[default]).unwrap().remove(0)
-}
-
-/// `count` frames of ours in the layout of NV12.
-pub fn frames(agreed: &StreamConfig, count: usize) -> Vec<FrameLayout> {
-    let luma = agreed.stride * agreed.size.height;
-    let frame = |_| {
-        let fd = Arc::new(memfd::create("test-frame", u64::from(luma * 3 / 2)).unwrap());
-        let plane = |offset, length| Plane {
-            fd: fd.clone(),
-            offset,
-            length,
-        };
-        FrameLayout {
-            planes: vec![plane(0, luma), plane(luma, luma / 2)],
-        }
-    };
-    (0..count).map(frame).collect()
 }
 
 /// A set with a frame for the one stream.
