@@ -56,7 +56,7 @@ pub struct LibcameraSrc {
     pub settings: Mutex<Settings>,
     pub camera: Mutex<Option<Opened>>,
     /// Of the open camera, for each role that a pad had then. Caps are asked for at any time, also while the camera is being stopped.
-    offers: Mutex<Vec<(StreamRole, Offer)>>,
+    pub offers: Mutex<Vec<(StreamRole, Offer)>>,
     camera_id: Mutex<Option<String>>,
     pub streaming: Mutex<Streaming>,
     pub clock: Arc<PipelineClock>,
