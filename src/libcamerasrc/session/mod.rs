@@ -33,6 +33,7 @@ use crate::sync::{
     atomic::{AtomicU64, Ordering},
 };
 use crate::video::caps::{Choice, Offer, frame_duration, frame_interval};
+use crate::video::layout::whole_frame;
 use std::{io, time::Duration};
 use stream::Frames;
 pub use stream::SessionStream;
@@ -175,6 +176,15 @@ impl Session {
         })?;
 
         let events = Events {
+            whole: plan
+                .streams
+                .iter()
+                .zip(&agreed)
+                .map(|(stream, agreed)| {
+                    let format = stream.choice.media.video_format();
+                    format.map_or(1, |format| whole_frame(format, agreed))
+                })
+                .collect(),
             state: state.clone(),
             clock: options.clock,
             controls: options.controls.clone(),
