@@ -5,7 +5,6 @@
 #                                   the system's, otherwise one built below target/libcamera
 #   pipelines/setup.sh --private    that build also where the system has libcamera (virtual cameras can be configured there only)
 #   pipelines/setup.sh --peer       and upstream's libcamerasrc beside it, for comparisons
-#   pipelines/setup.sh --libcamera 0.4.0   that version below target/ instead of the newest supported; one that a suite of the mirror has
 #
 # An interrupted or failed run leaves nothing half-finished behind: run it again.
 set -euo pipefail
@@ -13,16 +12,14 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 prefix="$root/target/libcamera"
 work="$root/target/setup"
 log="$work/setup.log"
-private=no peer=no wanted=''
-while (($#)); do
-    case $1 in
+private=no peer=no
+for argument; do
+    case $argument in
         --private) private=yes ;;
         --peer) private=yes peer=yes ;;
-        --libcamera) private=yes wanted=${2-}; shift ;;
         -h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "$0"; exit 0 ;;
-        *) echo "setup: unknown argument '$1'; see pipelines/setup.sh --help" >&2; exit 2 ;;
+        *) echo "setup: unknown argument '$argument'; see pipelines/setup.sh --help" >&2; exit 2 ;;
     esac
-    shift || { echo "setup: --libcamera takes a version, such as 0.4.0" >&2; exit 2; }
 done
 started=$SECONDS
 
@@ -78,6 +75,7 @@ packages=(
     pkg-config g++ libclang-dev
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
     gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+    gstreamer1.0-plugins-ugly # x264enc
 )
 # What building libcamera itself takes.
 libcamera_packages=(
@@ -120,8 +118,8 @@ other_distribution() {
     cat >&2 <<END
 setup: this is not Debian or Ubuntu; install these packages, then build with 'cargo build --release':
   Fedora  gcc-c++ clang-devel pkgconf-pkg-config gstreamer1-devel gstreamer1-plugins-base-devel gstreamer1-plugins-base-tools
-          gstreamer1-plugins-good gstreamer1-plugins-bad-free libcamera-devel libcamera-tools
-  Arch    gcc clang pkgconf gstreamer gst-plugins-base gst-plugins-good gst-plugins-bad libcamera libcamera-tools
+          gstreamer1-plugins-good gstreamer1-plugins-bad-free gstreamer1-plugins-ugly libcamera-devel libcamera-tools
+  Arch    gcc clang pkgconf gstreamer gst-plugins-base gst-plugins-good gst-plugins-bad gst-plugins-ugly libcamera libcamera-tools
   others  ${packages[*]} (Debian's names) and libcamera's development files, 0.4 to 0.7
 END
     exit 1
@@ -169,7 +167,7 @@ download_source() {
         apt_for_suite "$suite"
         step "looking for libcamera's source in $suite" env APT_CONFIG="$work/apt/apt.conf" apt-get update
         while read -r version; do
-            supported "$version" && [[ $version == "${wanted:-$version}"* ]] || continue
+            supported "$version" || continue
             rm -rf "$work/source" "$work/unpacked" "$work/download"
             mkdir -p "$work/download"
             step "fetching libcamera $version" env -C "$work/download" APT_CONFIG="$work/apt/apt.conf" \
@@ -179,14 +177,7 @@ download_source() {
             return 0
         done < <(source_versions)
     done
-    die "no suite of this machine's mirror has libcamera ${wanted:-0.4 to 0.7}; install one and set PKG_CONFIG_PATH to it"
-}
-
-# libcamera below 0.6 finds libyuv through pkg-config only, and older distributions' libyuv has no file for it.
-describe_libyuv() {
-    pkg-config --exists libyuv && return
-    mkdir -p "$work/pkgconfig"
-    printf 'Name: libyuv\nDescription: libyuv\nVersion: 0\nLibs: -lyuv\n' >"$work/pkgconfig/libyuv.pc"
+    die "no suite of this machine's mirror has a libcamera from 0.4 to 0.7; install one and set PKG_CONFIG_PATH to it"
 }
 
 # meson's options differ between versions: only those that this source knows are given.
@@ -210,8 +201,6 @@ build_libcamera() {
     local -x GIT_DIR=/nonexistent
     # `cam` finds its library without LD_LIBRARY_PATH.
     local -x LDFLAGS="-Wl,-rpath,$prefix/lib"
-    local -x PKG_CONFIG_PATH="$work/pkgconfig:${PKG_CONFIG_PATH-}"
-    describe_libyuv
     mapfile -t options < <(meson_options)
     rm -rf "$work/build" "$work/stage"
     step "configuring libcamera" meson setup "$work/build" "$work/source" --prefix="$prefix" --libdir=lib \
@@ -232,22 +221,14 @@ forget_bindings_to_another_libcamera() {
     rm -rf "$target"/*/build/libcamera-sys-* "$target"/*/.fingerprint/libcamera-sys-*
 }
 
-is_wanted() {
-    [ -z "$wanted" ] || [[ $(PKG_CONFIG_PATH="$prefix/lib/pkgconfig" pkg-config --modversion libcamera) == "$wanted"* ]]
-}
-
-is_wanted_source() {
-    [ -f "$work/source/meson.build" ] && { [ -z "$wanted" ] || grep -q "version *: *'$wanted" "$work/source/meson.build"; }
-}
-
 private_libcamera() {
     # The prefix is compiled in: a checkout that has moved needs its build again.
-    if ! grep -qsxF -e "$prefix peer=$peer" -e "$prefix peer=yes" "$prefix/.built" || ! is_wanted; then
+    if ! grep -qsxF -e "$prefix peer=$peer" -e "$prefix peer=yes" "$prefix/.built"; then
         case $root in
             *[!a-zA-Z0-9/._+@~-]*) die "libcamera cannot be built in '$root': move the checkout to a path of plain letters, digits and -_.+@~" ;;
         esac
         install_packages "${libcamera_packages[@]}"
-        is_wanted_source || download_source
+        [ -f "$work/source/meson.build" ] || download_source
         build_libcamera
         forget_bindings_to_another_libcamera
     fi
