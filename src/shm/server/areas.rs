@@ -88,8 +88,9 @@ impl Server {
         debug_assert_eq!(layout.generation, self.generation + 1);
         self.generation = layout.generation;
         self.current = Some(layout.generation);
+        // It may have been set to another while this one was made.
+        self.wants_fresh_area = layout.limit != self.limits.area_size;
         self.areas.push_back(Slots::new(layout, name, reserved));
-        self.wants_fresh_area = false;
         self.wants_loan = false;
         for client in self.clients.values_mut() {
             client.set_share(0);

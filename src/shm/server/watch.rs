@@ -33,6 +33,8 @@ pub enum Why {
     Asked,
     /// It holds frames of too old an area.
     TooManyAreas,
+    /// There is none for its window.
+    NoMemory,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +91,8 @@ impl Server {
     }
 
     /// Somebody wants to part with a client. False when there is no such client.
-    pub fn handle_evict(&mut self, id: ClientId) -> bool {
-        self.evict(id, Why::Asked)
+    pub fn handle_evict(&mut self, id: ClientId, why: Why) -> bool {
+        self.evict(id, why)
     }
 
     /// A client to close the connection to.
@@ -113,6 +115,7 @@ impl Server {
         }
         self.counters.clients_evicted += 1;
         let taken = client.take(|frame| Some(frame.generation) != current);
+        client.expect_acks(taken.iter().filter(|(_, known)| *known).count());
         let quarantined = client.outstanding() > 0;
         if !quarantined {
             self.clients.remove(&id);
