@@ -669,7 +669,18 @@ fn nothing_is_wanted_for_a_client_that_was_evicted_before_it_had_its_share() {
     world.take(Step::Publish);
     let second = world.id(1).unwrap();
     while world.transmit(second) {}
+    let last = world.server.last_in_line();
+    assert!(last.is_some());
+    let held: Vec<_> = world.server.held(second).copied().collect();
     assert!(world.server.handle_evict(second, Why::Asked));
+    // Its frame is still to come back: nobody else has to go for want of memory.
+    assert_eq!(world.server.last_in_line(), None);
+    for frame in held {
+        world
+            .server
+            .handle_ack(second, frame.offset, world.now)
+            .unwrap();
+    }
     while let Some((layout, slot)) = world.server.slot_wanted(0) {
         // Whoever asks for memory must be one that could be parted with if there is none.
         assert!(world.server.last_in_line().is_some());

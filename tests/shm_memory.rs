@@ -257,6 +257,9 @@ fn small_dev_shm_process() {
     for reader in &mut readers {
         assert_eq!(reader.frame(), Seen::of(&vec![1; 640 * 720]));
     }
+    wait_until("both have their windows", SOON, || {
+        rig.stat("slots-reserved") == 10
+    });
     let mut file = std::fs::File::create(full).unwrap();
     while std::io::Write::write_all(&mut file, &[0; 65536]).is_ok() {}
     rig.set_caps("video/x-raw,format=GRAY8,width=960,height=700,framerate=30/1");

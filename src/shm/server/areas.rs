@@ -41,8 +41,12 @@ impl Server {
         self.wants_loan = false;
     }
 
-    /// The client that will be the last to have its whole window. `None` when all have.
+    /// The client to part with for want of memory: the last that would have its whole window. `None` when all have, and while what another one
+    /// looks at is still to come back.
     pub fn last_in_line(&self) -> Option<ClientId> {
+        if self.quarantined() > 0 {
+            return None;
+        }
         let window = self.limits.window;
         self.clients
             .iter()

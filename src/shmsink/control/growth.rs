@@ -54,7 +54,6 @@ impl Control {
                 self.look_again_after(MEMORY_PAUSE);
             }
             Err(error) => {
-                self.look_again_after(Duration::ZERO);
                 if let Some(Newcomer { facts, .. }) = self.newcomer.take() {
                     gst::warning!(
                         CAT,
@@ -62,15 +61,21 @@ impl Control {
                         facts.pid,
                         facts.program
                     );
+                    self.look_again_after(Duration::ZERO);
                     return;
                 }
-                let server = &mut self.shared.lock().server;
-                server.handle_no_loan();
                 // What it looks at stays as it is.
-                if let Some(last) = server.last_in_line()
-                    && server.handle_evict(last, Why::NoMemory)
-                {
+                let evicted = {
+                    let server = &mut self.shared.lock().server;
+                    server.handle_no_loan();
+                    let last = server.last_in_line();
+                    last.is_some_and(|last| server.handle_evict(last, Why::NoMemory))
+                };
+                if evicted {
                     gst::warning!(CAT, "No memory for everybody: {error}");
+                    self.look_again_after(Duration::ZERO);
+                } else {
+                    self.look_again_after(MEMORY_PAUSE);
                 }
             }
         }
