@@ -11,7 +11,8 @@ pub use control::{
     Scalar,
 };
 pub use device::{
-    CameraDevice, CameraEvents, CameraInfo, CameraSystem, RequestQueue, Start, StreamOffer,
+    CameraDescription, CameraDevice, CameraEvents, CameraInfo, CameraSystem, CameraWatcher,
+    Location, RequestQueue, Start, StreamOffer,
 };
 pub use error::CameraError;
 pub use format::{
