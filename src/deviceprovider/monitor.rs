@@ -13,7 +13,6 @@ use crate::camera::{CameraInfo, CameraSystem, CameraWatcher};
 use crate::sync::{Arc, Mutex, mpsc};
 use gst::prelude::*;
 use std::{
-    collections::BTreeMap,
     fmt, io,
     panic::{self, AssertUnwindSafe},
     thread::{self, JoinHandle},
@@ -55,13 +54,12 @@ impl CameraWatcher for Note {
 #[derive(Debug)]
 struct Known {
     system: Arc<dyn CameraSystem>,
-    devices: BTreeMap<String, (CameraInfo, LibcameraDevice)>,
+    devices: Vec<(CameraInfo, LibcameraDevice)>,
 }
 
 impl Known {
     fn infos(&self) -> Vec<CameraInfo> {
-        let known = self.devices.values();
-        known.map(|(info, _)| info.clone()).collect()
+        self.devices.iter().map(|(info, _)| info.clone()).collect()
     }
 }
 
@@ -86,7 +84,7 @@ impl Monitor {
                 events: Mutex::new(events.clone()),
             })));
             let devices = devices(provider, &*system);
-            for (_, device) in devices.values() {
+            for (_, device) in &devices {
                 provider.device_add(device);
             }
             all.push(Known { system, devices });
@@ -129,22 +127,20 @@ pub fn found(provider: &LibcameraProvider) -> Vec<Arc<dyn CameraSystem>> {
     systems
 }
 
-/// The cameras of a system. One that cannot be described does not hide the others.
+/// The cameras of a system, in its order. One that cannot be described does not hide the others.
 fn devices(
     provider: &LibcameraProvider,
     system: &dyn CameraSystem,
-) -> BTreeMap<String, (CameraInfo, LibcameraDevice)> {
+) -> Vec<(CameraInfo, LibcameraDevice)> {
     let infos = system.cameras().unwrap_or_else(|error| {
         gst::warning!(CAT, obj = provider, "{error}");
         Vec::new()
     });
-    let mut devices = BTreeMap::new();
-    for (index, info) in infos.iter().enumerate() {
-        if let Some(device) = device(provider, system, info, &infos, index == 0) {
-            devices.insert(info.id.clone(), (info.clone(), device));
-        }
-    }
-    devices
+    let described = |(index, info): (usize, &CameraInfo)| {
+        let device = device(provider, system, info, &infos, index == 0)?;
+        Some((info.clone(), device))
+    };
+    infos.iter().enumerate().filter_map(described).collect()
 }
 
 /// All cameras of all systems, for who asks once.
@@ -152,7 +148,7 @@ pub fn probe(provider: &LibcameraProvider) -> Vec<gst::Device> {
     let systems = found(provider);
     systems
         .iter()
-        .flat_map(|system| devices(provider, &**system).into_values())
+        .flat_map(|system| devices(provider, &**system))
         .map(|(_, device)| device.upcast())
         .collect()
 }
@@ -200,8 +196,11 @@ fn follow(
                 false
             }
             Event::Removed { system, id } => {
-                let known = all.get_mut(system);
-                let gone = known.and_then(|known| known.devices.remove(&id));
+                let known = all.get_mut(system).map(|known| &mut known.devices);
+                let gone = known.and_then(|devices| {
+                    let place = devices.iter().position(|(info, _)| info.id == id)?;
+                    Some(devices.remove(place))
+                });
                 if let Some((_, device)) = gone {
                     gst::info!(CAT, obj = &provider, "Camera '{id}' is gone");
                     provider.device_remove(&device);
@@ -220,15 +219,16 @@ fn follow(
 fn added(provider: &LibcameraProvider, known: &mut Known, id: &str) {
     let infos = known.system.cameras().unwrap_or_default();
     let info = infos.iter().find(|info| info.id == id);
-    let Some(info) = info.filter(|_| !known.devices.contains_key(id)) else {
+    let mut others = known.infos();
+    let is_known = others.iter().any(|other| other.id == id);
+    let Some(info) = info.filter(|_| !is_known) else {
         return;
     };
     let is_default = infos.first().is_some_and(|first| first.id == id);
-    let mut others = known.infos();
     others.retain(|other| infos.contains(other));
     if let Some(device) = device(provider, &*known.system, info, &others, is_default) {
         gst::info!(CAT, obj = provider, "Camera '{id}' is here");
         provider.device_add(&device);
-        known.devices.insert(id.to_owned(), (info.clone(), device));
+        known.devices.push((info.clone(), device));
     }
 }
