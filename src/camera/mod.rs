@@ -5,6 +5,7 @@ pub mod device;
 pub mod error;
 pub mod format;
 pub mod frame;
+pub mod selection;
 
 pub use control::{
     ControlDefinition, ControlId, ControlInfo, ControlKind, ControlValue, Controls, Rectangle,

@@ -34,8 +34,9 @@ fn own_properties() -> Vec<glib::ParamSpec> {
         glib::ParamSpecString::builder("camera-name")
             .nick("Camera name")
             .blurb(
-                "The id of the camera to use, as `cam -l` prints it in parentheses. Unset takes the first camera. An unknown name is an error \
-                 that lists the cameras there are. Read when the element goes to READY, which takes the camera for this process alone",
+                "The camera to use: its id, as `cam -l` prints it in parentheses; its place in that list, from 0; its model (imx219); or a part of \
+                 its id or model that no other camera has (046d:085c). Unset takes the first camera. A name that fits no camera, or several, is an \
+                 error that lists them. Read when the element goes to READY, which takes the camera for this process alone",
             )
             .mutable_ready()
             .build(),
