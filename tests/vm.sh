@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# The plugin on real kernel drivers and true DMABUFs, in a virtual machine: a USB camera on uvcvideo that can be unplugged, dma-heap, udmabuf.
+#
+#   tests/vm.sh                     all jobs but soak
+#   tests/vm.sh uvc shm             these jobs only: JOBS
+#   SKIP=soak tests/vm.sh
+#
+# Needs neither a camera nor KVM nor network in the machine: QEMU emulates it, and it runs this machine's own programs and libraries, which it sees
+# read-only. QEMU and the like are installed by apt-get (as root or through sudo), the kernel is fetched from Debian and unpacked below target/vm/.
+# Each job is a module of tests/vm/main.rs. Prints a line for each test and a summary, as tests/run.sh does; logs are in target/vm/out/. Where the
+# machine cannot be had, that is one skip with its reason.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+here="$root/tests/vm"
+work="$root/target/vm"
+log="$work/vm.log"
+me=vm
+userland=''
+started=$SECONDS
+
+known_jobs=(dmabuf memory streams uvc unplug two shm soak)
+jobs=("$@")
+((${#jobs[@]})) || jobs=(dmabuf memory streams uvc unplug two shm)
+for job in "${jobs[@]}"; do
+    [[ " ${known_jobs[*]} " == *" $job "* ]] || { echo "vm: no job '$job'; there are: ${known_jobs[*]}" >&2; exit 2; }
+done
+
+mkdir -p "$work/out"
+: >"$log"
+# shellcheck source=pipelines/steps.sh
+. "$root/pipelines/steps.sh"
+# shellcheck source=tests/vm/kernel.sh
+. "$here/kernel.sh"
+# shellcheck source=tests/vm/boot.sh
+. "$here/boot.sh"
+exec 9>"$work/lock"
+flock -n 9 || { say "waiting for another run of this checkout"; flock 9; }
+
+skip() {
+    echo "SKIPPED: vm: $*"
+    exit 0
+}
+
+packages=(qemu-system-x86 udev kmod busybox-static cpio zstd xz-utils gcc libc6-dev)
+
+# The camera, and the tests: `program` is where cargo says that they are.
+build() {
+    cc -O2 -Wall -Wextra -Werror -o "$work/uvcsim" "$here/uvcsim.c"
+    step "building the tests (minutes, the first time)" env -C "$root" cargo test --release --no-run --features harness,simulated --test vm_jobs
+    program=$(sed -nE 's/^ *Executable tests\/vm\/main\.rs \((.*)\)$/\1/p' "$log" | tail -n 1)
+    [[ $program = /* ]] || program="$root/$program"
+}
+
+settings() {
+    printf 'jobs=(%s)\nprogram=%q\nlimit=%q\n' "${jobs[*]}" "$program" "$((limit))"
+    printf 'export %s\n' "VM_JOBS=$work" GST_REGISTRY="$work/registry" GST_REGISTRY_UPDATE=no LIBCAMERA_LOG_LEVELS='*:WARN' \
+        LIBCAMERA_LOG_NO_COLOR=1 G_DEBUG=fatal-criticals RUST_BACKTRACE=1 CARGO_MANIFEST_DIR="$root"
+}
+
+command -v apt-get >/dev/null || skip "it takes its kernel and QEMU from Debian packages, and there is no apt-get"
+[ "$(uname -m)" = x86_64 ] || skip "the machine is an x86_64, which is too slow to emulate here"
+"$root/pipelines/setup.sh" --private
+install_packages "${packages[@]}"
+kernel
+build
+# Reading all of GStreamer's plugins takes the machine a minute.
+step "listing GStreamer's plugins" env GST_REGISTRY="$work/registry" gst-inspect-1.0
+
+limit=240
+[[ " ${jobs[*]} " != *" soak "* ]] || limit=480
+settings >"$work/out/settings"
+say "ready after $((SECONDS - started)) s"
+run_machine "$((60 + limit + 30 * ${#jobs[@]}))"
+
+results() { grep -aE "^test .* \.\.\. $1" "$work/out/log" || true; }
+failures=$(results FAILED)
+if [ -n "$failures" ]; then
+    grep -avE '^(test |machine: |running |$)' "$work/out/log" | tail -n 60
+    printf '%s\n' "$failures"
+fi
+say "$((SECONDS - started)) s"
+count() { grep -c . <<<"$1" || true; }
+passed=$(count "$(results ok)") failed=$(count "$failures")
+echo "$passed passed, $failed failed, $(count "$(results ignored)") skipped"
+((failed == 0 && passed > 0))
