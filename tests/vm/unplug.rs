@@ -139,3 +139,29 @@ fn in_every_state() {
         assert!(error.contains("is gone"), "{error}");
     }
 }
+
+/// libcamera would abort the process that stops the camera before libcamera has noticed.
+#[test]
+fn an_application_may_stop_it_at_that_very_moment() {
+    let Some(_alone) = in_machine_for(
+        "unplug::an_application_may_stop_it",
+        Duration::from_secs(120),
+    ) else {
+        return;
+    };
+    let source = usb_source(SIZE);
+    for round in 0..30 {
+        let mut camera = UsbCamera::plugged();
+        source.set_state(gst::State::Playing);
+        frames_in_order(&source, 3);
+        camera.unplug();
+        std::thread::sleep(Duration::from_millis(round * 2));
+        let begun = Instant::now();
+        source.pipeline.set_state(gst::State::Null).unwrap();
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(2), "NULL took {took:?}");
+        // An error may have come before.
+        let _ = source.error();
+    }
+    println!("NOTE: stopped 0 to 60 ms after it was unplugged, 30 times");
+}

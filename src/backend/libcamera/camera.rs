@@ -10,7 +10,14 @@ use super::{
 use crate::camera::{CameraError, ControlId, ControlInfo, ControlValue, Scalar, Start, StreamRole};
 use crate::sync::{Arc, Mutex};
 use libcamera_sys as sys;
-use std::{ffi::CStr, io, ptr::NonNull};
+use std::{
+    ffi::CStr,
+    io,
+    path::PathBuf,
+    ptr::NonNull,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// A camera that is known, not yet ours. It keeps the manager.
 #[derive(Debug)]
@@ -47,6 +54,23 @@ impl Camera {
         }
     }
 
+    /// The device files that it is made of, by what the kernel calls them; none for a camera that is not hardware.
+    fn devices(&self) -> Vec<PathBuf> {
+        // SAFETY: the properties live as long as the camera.
+        let numbers = unsafe {
+            controls::integers(
+                sys::libcamera_camera_properties(self.raw.as_ptr()),
+                sys::SYSTEM_DEVICES,
+            )
+        };
+        let path = |number: i64| {
+            let number = number.cast_unsigned();
+            let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+            PathBuf::from(format!("/sys/dev/char/{major}:{minor}"))
+        };
+        numbers.into_iter().map(path).collect()
+    }
+
     pub fn acquire(self) -> Result<Arc<Acquired>, CameraError> {
         let id = self.id();
         // SAFETY: acquire may be called from any thread.
@@ -54,6 +78,7 @@ impl Camera {
             0 => Ok(Arc::new(Acquired {
                 // SAFETY: the handle is this camera's.
                 receiver: unsafe { self.manager.receiver(&id, self.raw.as_ptr()) },
+                devices: self.devices(),
                 camera: self,
                 id,
                 runs: Mutex::default(),
@@ -82,6 +107,7 @@ pub struct Acquired {
     camera: Camera,
     id: String,
     receiver: Arc<Receiver>,
+    devices: Vec<PathBuf>,
     /// The lock serialises configure, start, stop and the queueing of requests, which libcamera does not. Callbacks never take it.
     runs: Mutex<Runs>,
 }
@@ -185,10 +211,26 @@ impl Acquired {
 
     fn stop_locked(&self, runs: &mut Runs) {
         if std::mem::take(&mut runs.running) {
-            // SAFETY: the lock serialises the call. Its result says only that a camera that is gone was not running any more.
-            unsafe { sys::libcamera_camera_stop(self.raw()) };
+            if self.may_be_stopped() {
+                // SAFETY: the lock serialises the call. Its result says only that a camera that is gone was not running any more.
+                unsafe { sys::libcamera_camera_stop(self.raw()) };
+            }
             self.receiver.plug(None);
         }
+    }
+
+    /// libcamera aborts the process when it stops a camera whose driver keeps the frames, as the driver of an unplugged one does. It never does that
+    /// once it knows that the camera is gone, which it learns a little later than the kernel.
+    fn may_be_stopped(&self) -> bool {
+        const NOTICED: Duration = Duration::from_secs(1);
+        let since = Instant::now();
+        while !self.receiver.is_gone() && self.devices.iter().any(|device| !device.exists()) {
+            if since.elapsed() > NOTICED {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        true
     }
 
     /// Does something that the camera must not be stopped in the middle of; an error if it is not in that run.

@@ -33,6 +33,22 @@ fn first_integer(value: ControlValue) -> Option<i64> {
     }
 }
 
+/// The integers of a list; none where there is no such control.
+///
+/// # Safety
+/// `list` is a live control list.
+pub unsafe fn integers(list: *const sys::libcamera_control_list_t, id: c_uint) -> Vec<i64> {
+    // SAFETY: as promised.
+    let Some(ControlValue::List(values)) = (unsafe { value(list, id) }) else {
+        return Vec::new();
+    };
+    let integer = |value| match value {
+        Scalar::I64(value) => Some(value),
+        _ => None,
+    };
+    values.into_iter().filter_map(integer).collect()
+}
+
 /// # Safety
 /// `list` is a live control list.
 pub unsafe fn string(list: *const sys::libcamera_control_list_t, id: c_uint) -> Option<String> {
