@@ -5,7 +5,11 @@ use super::format::{PixelFormat, Size};
 #[derive(Debug, thiserror::Error)]
 pub enum CameraError {
     /// There is a camera, but not this one.
-    #[error("there is no camera named '{wanted}'; the cameras here are: {}", list(.known))]
+    #[error(
+        "there is no camera named '{wanted}'; the cameras here are: {}. One whose /dev/media* and /dev/video* this user may not open is not among \
+         them (group 'video')",
+        list(.known)
+    )]
     Unknown { wanted: String, known: Vec<String> },
     #[error(
         "no camera was found; check that one is plugged in, that this user may open /dev/media* and /dev/video* (group 'video'), \

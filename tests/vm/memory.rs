@@ -8,6 +8,7 @@ use crate::{
     exported::{Exported, exporter},
     in_machine,
 };
+use gst::prelude::*;
 use gst_allocators::{DmaBufMemory, FdMemory};
 use std::{os::unix::process::CommandExt, path::Path, process::Command};
 
@@ -131,5 +132,8 @@ fn a_user_who_may_open_no_device_is_told_so() {
     println!("NOTE: a user without rights is told of the USB camera: {error}");
     assert!(output.status.success());
     assert!(error.contains(ID), "{error}");
-    assert!(error.contains("/dev/video"), "{error}");
+    assert!(
+        error.contains("/dev/video") && error.contains("group 'video'"),
+        "{error}"
+    );
 }
