@@ -53,8 +53,9 @@ build() {
 
 settings() {
     printf 'jobs=(%s)\nprogram=%q\nlimit=%q\n' "${jobs[*]}" "$program" "$((limit))"
-    printf 'export %s\n' "VM_JOBS=$work" GST_REGISTRY="$work/registry" GST_REGISTRY_UPDATE=no LIBCAMERA_LOG_LEVELS='*:WARN' \
-        LIBCAMERA_LOG_NO_COLOR=1 G_DEBUG=fatal-criticals RUST_BACKTRACE=1 CARGO_MANIFEST_DIR="$root"
+    printf 'export %q\n' "VM_JOBS=$work" GST_REGISTRY="$work/registry" GST_REGISTRY_UPDATE=no LIBCAMERA_LOG_LEVELS="${LIBCAMERA_LOG_LEVELS-*:WARN}" \
+        LIBCAMERA_LOG_NO_COLOR=1 G_DEBUG=fatal-criticals RUST_BACKTRACE=1 CARGO_MANIFEST_DIR="$root" \
+        GST_DEBUG="${GST_DEBUG-1}" GST_DEBUG_NO_COLOR=1 ENDURANCE="${ENDURANCE-}"
 }
 
 command -v apt-get >/dev/null || skip "it takes its kernel and QEMU from Debian packages, and there is no apt-get"
@@ -75,7 +76,8 @@ run_machine "$((60 + limit + 30 * ${#jobs[@]}))"
 results() { grep -aE "^test .* \.\.\. $1" "$work/out/log" || true; }
 failures=$(results FAILED)
 if [ -n "$failures" ]; then
-    grep -avE '^(test |machine: |running |$)' "$work/out/log" | tail -n 60
+    grep -ahvE '^(test |machine: |running |NOTE: |$)' "$work/out/log" | tail -n 40
+    tail -qn 10 "$work"/out/*.err
     printf '%s\n' "$failures"
 fi
 say "$((SECONDS - started)) s"

@@ -56,8 +56,10 @@ impl Source {
     }
 
     pub fn set_state(&self, state: gst::State) {
-        self.pipeline.set_state(state).unwrap();
-        self.pipeline.state(SOON).0.unwrap();
+        let changed = self.pipeline.set_state(state);
+        if changed.and_then(|_| self.pipeline.state(SOON).0).is_err() {
+            panic!("no {state:?}: {:?}", self.error());
+        }
     }
 
     /// The next frame; `None` at the end.

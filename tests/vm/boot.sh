@@ -30,7 +30,7 @@ show_news() {
 # Runs the jobs in the machine. Returns when it has powered off, or when SECONDS have gone by.
 run_machine() {
     local told=$SECONDS begun=$SECONDS status=0
-    rm -rf "$work/out/log" "$work/out/console" "$work/out/dmesg"
+    rm -f "$work"/out/{log,console,dmesg} "$work"/out/*.err
     : >"$work/out/log"
     set -m
     machine "$1" &

@@ -67,8 +67,12 @@ impl UsbCamera {
         lines.iter().rev().find_map(value)
     }
 
-    pub fn wait_for_control(&self, name: &str, value: i32) {
+    /// Controls travel with requests: frames are taken meanwhile, so that there are some.
+    pub fn wait_for_control(&self, source: &Source, name: &str, value: i32) {
         wait_until(&format!("{name} {value} to arrive"), SOON, || {
+            source
+                .sink
+                .try_pull_sample(gst::ClockTime::from_mseconds(100));
             self.control(name) == Some(value)
         });
     }

@@ -42,7 +42,7 @@ device_files
 say "up"
 for job in "${jobs[@]}"; do
     say "job $job"
-    timeout --kill-after=5 "$limit" "$program" "$job::" --test-threads=1 --show-output >>"$out/log" 2>&1
+    timeout --kill-after=5 "$limit" "$program" "$job::" --test-threads=1 --show-output >>"$out/log" 2>"$out/$job.err"
     status=$?
     # A test that hung, or ended the process, has no line of its own.
     ((status == 0 || status == 101)) || echo "test $job::ended_with_status_$status ... FAILED" >>"$out/log"

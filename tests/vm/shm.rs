@@ -1,11 +1,10 @@
 //! A USB camera shared by `shmsink-rs` with a stock `shmsrc` in another process.
 
 use crate::{
-    camera::{UsbCamera, number, usb_source},
+    camera::{ID, UsbCamera, number},
     common::{
         reader::{Reader, ReaderOptions, Seen},
         rig::{READER_TEST, socket},
-        source::Source,
         wait_until,
     },
     in_machine,
@@ -13,31 +12,59 @@ use crate::{
 use gst::prelude::*;
 use std::{
     fs,
+    process::Command,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 const WIDTH: usize = 640;
 
-/// What was pushed into the sink: the camera's number of each frame, and what a reader should see of it.
+/// The camera and the sink; NULL when dropped.
+struct Sharing(gst::Pipeline);
+
+impl Sharing {
+    fn new(path: &str, source: &str) -> Self {
+        let pipeline = gst::parse::launch(&format!(
+            "libcamerasrc-rs name=source {source} ! video/x-raw,width={WIDTH},height=480 ! shmsink-rs name=shared socket-path={path}"
+        ));
+        let pipeline = pipeline.unwrap().downcast::<gst::Pipeline>().unwrap();
+        let source = pipeline.by_name("source").unwrap();
+        source.set_property("camera-name", ID);
+        Self(pipeline)
+    }
+
+    fn play(&self) {
+        self.0.set_state(gst::State::Playing).unwrap();
+    }
+
+    fn message(&self, seconds: u64) -> Option<gst::Message> {
+        let bus = self.0.bus().unwrap();
+        let wanted = [gst::MessageType::Eos, gst::MessageType::Error];
+        bus.timed_pop_filtered(gst::ClockTime::from_seconds(seconds), &wanted)
+    }
+}
+
+impl Drop for Sharing {
+    fn drop(&mut self) {
+        let _ = self.0.set_state(gst::State::Null);
+    }
+}
+
+/// What goes into the sink from now on: the camera's number of each frame, and what a reader should see of it.
 type Pushed = Arc<Mutex<Vec<(u32, Seen)>>>;
 
-fn sharing(path: &str, properties: &str) -> (Source, Pushed) {
-    // The helper ends the description with an appsink: one branch of a tee goes there, and is not looked at.
-    let source = usb_source(&format!(
-        "! video/x-raw,width={WIDTH},height=480 ! tee name=t ! queue ! shmsink-rs name=shared socket-path={path} {properties} t. ! queue leaky=downstream ! valve drop=true"
-    ));
+fn pushed_into(sharing: &Sharing) -> Pushed {
     let pushed = Pushed::default();
-    let pushed_to = pushed.clone();
-    let pad = source.pipeline.by_name("shared").unwrap();
-    let pad = pad.static_pad("sink").unwrap();
+    let list = pushed.clone();
+    let sink = sharing.0.by_name("shared").unwrap();
+    let pad = sink.static_pad("sink").unwrap();
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let bytes = info.buffer().unwrap().map_readable().unwrap();
         let number = number(&bytes, WIDTH, 128);
-        pushed_to.lock().unwrap().push((number, Seen::of(&bytes)));
+        list.lock().unwrap().push((number, Seen::of(&bytes)));
         gst::PadProbeReturn::Ok
     });
-    (source, pushed)
+    pushed
 }
 
 fn reader(path: &str) -> Reader {
@@ -57,8 +84,9 @@ fn a_stock_reader_gets_the_cameras_frames_whole_and_in_order() {
     };
     let _camera = UsbCamera::plugged();
     let path = socket("vm");
-    let (source, pushed) = sharing(&path, "");
-    source.pipeline.set_state(gst::State::Playing).unwrap();
+    let sharing = Sharing::new(&path, "");
+    let pushed = pushed_into(&sharing);
+    sharing.play();
     wait_until("the first frame", Duration::from_secs(20), || {
         !pushed.lock().unwrap().is_empty()
     });
@@ -71,42 +99,44 @@ fn a_stock_reader_gets_the_cameras_frames_whole_and_in_order() {
         let next = pushed[place..].iter().position(|(_, sent)| *sent == seen);
         place += 1 + next.expect("what the reader got was sent, after what it got before");
     }
-    assert_eq!(source.error(), None);
-    source.set_state(gst::State::Null);
+    assert!(sharing.message(0).is_none());
     println!("NOTE: 60 frames read, whole and in order, {place} sent meanwhile");
 }
 
-/// Counts the kernel's own calls behind DMA_BUF_IOCTL_SYNC.
-struct Kprobes;
+/// Watches the kernel's side of DMA_BUF_IOCTL_SYNC.
+struct Kprobe;
 
 const TRACING: &str = "/run/tracing";
 
-impl Kprobes {
+impl Kprobe {
     fn new() -> Self {
         fs::create_dir_all(TRACING).unwrap();
-        let mounted = std::process::Command::new("mount")
+        let mounted = Command::new("mount")
             .args(["-t", "tracefs", "tracefs", TRACING])
             .status();
         assert!(mounted.unwrap().success(), "tracefs");
-        let events =
-            "p:vm/sync_begin dma_buf_begin_cpu_access\np:vm/sync_end dma_buf_end_cpu_access\n";
-        fs::write(format!("{TRACING}/kprobe_events"), events).unwrap();
+        let event = "p:vm/sync dma_buf_ioctl command=%si:x32 flags=+u0(%dx):u64";
+        fs::write(format!("{TRACING}/kprobe_events"), event).unwrap();
         fs::write(format!("{TRACING}/events/vm/enable"), "1").unwrap();
         Self
     }
 
-    fn hits(&self, name: &str) -> u64 {
-        let profile = fs::read_to_string(format!("{TRACING}/kprobe_profile")).unwrap();
-        let line = profile.lines().find(|line| line.contains(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    /// The flags of all calls, in their order.
+    fn flags(&self) -> Vec<u64> {
+        let trace = fs::read_to_string(format!("{TRACING}/trace")).unwrap();
+        let syncs = trace
+            .lines()
+            .filter(|line| line.contains("command=0x40086200"));
+        let flags = |line: &str| line.rsplit("flags=").next()?.trim().parse().ok();
+        syncs.filter_map(flags).collect()
     }
 }
 
-impl Drop for Kprobes {
+impl Drop for Kprobe {
     fn drop(&mut self) {
         let _ = fs::write(format!("{TRACING}/events/vm/enable"), "0");
         let _ = fs::write(format!("{TRACING}/kprobe_events"), "");
-        let _ = std::process::Command::new("umount").arg(TRACING).status();
+        let _ = Command::new("umount").arg(TRACING).status();
     }
 }
 
@@ -117,25 +147,13 @@ fn the_copy_is_between_the_two_synchronising_calls() {
     };
     let _camera = UsbCamera::plugged();
     let path = socket("vm-sync");
-    let description = format!(
-        "num-buffers=31 ! video/x-raw,width={WIDTH},height=480 ! shmsink-rs name=shared socket-path={path}  libcamerasrc-rs camera-name=VirtualTiny num-buffers=1"
-    );
-    let kprobes = Kprobes::new();
-    let source = usb_source(&description);
-    let before = (kprobes.hits("sync_begin"), kprobes.hits("sync_end"));
-    source.pipeline.set_state(gst::State::Playing).unwrap();
-    let bus = source.pipeline.bus().unwrap();
-    let message = bus.timed_pop_filtered(
-        gst::ClockTime::from_seconds(30),
-        &[gst::MessageType::Eos, gst::MessageType::Error],
-    );
-    assert_eq!(message.unwrap().type_(), gst::MessageType::Eos);
-    let shared = source.pipeline.by_name("shared").unwrap();
-    let stats = shared.property::<gst::Structure>("stats");
-    println!("NOTE: {stats}");
-    let begin = kprobes.hits("sync_begin") - before.0;
-    let end = kprobes.hits("sync_end") - before.1;
-    println!("NOTE: 31 frames copied: {begin} begins and {end} ends of access to a DMABUF");
-    assert!(begin >= 31, "{begin}");
-    assert_eq!(begin, end);
+    let kprobe = Kprobe::new();
+    let sharing = Sharing::new(&path, "num-buffers=31");
+    sharing.play();
+    assert_eq!(sharing.message(30).unwrap().type_(), gst::MessageType::Eos);
+    // Reading: 1 begins it, 5 ends it.
+    let flags = kprobe.flags();
+    assert_eq!(flags.len(), 62, "{flags:?}");
+    assert!(flags.chunks(2).all(|pair| pair == [1, 5]), "{flags:?}");
+    println!("NOTE: 31 frames copied, each between a begin and an end of DMA_BUF_IOCTL_SYNC");
 }

@@ -4,7 +4,7 @@ use crate::{common::source::Source, exported::Exported, in_machine};
 use gst::prelude::*;
 use std::collections::BTreeSet;
 
-const SIZES: [(i32, i32); 3] = [(640, 480), (1280, 720), (320, 240)];
+const SIZES: [(i32, i32); 3] = [(640, 480), (1280, 720), (640, 480)];
 
 fn pull(sink: &gst_app::AppSink) -> gst::Sample {
     sink.try_pull_sample(gst::ClockTime::from_seconds(20))

@@ -86,11 +86,11 @@ fn controls_arrive_in_the_camera_and_show_in_its_picture() {
     let source = usb_source("brightness=0.25 ! video/x-raw,width=320,height=240");
     source.set_state(gst::State::Playing);
     // -1 to 1 is 0 to 255 around 128: libcamera scales by the larger half.
-    camera.wait_for_control("brightness", 160);
+    camera.wait_for_control(&source, "brightness", 160);
     number_of(&source.pull().unwrap(), 160);
     for (value, arrived) in [(-1.0f32, 0), (0.5, 192), (0.0, 128)] {
         source.element.set_property("brightness", value);
-        camera.wait_for_control("brightness", arrived);
+        camera.wait_for_control(&source, "brightness", arrived);
         // Frames that were being made then are of the old brightness, or half of it.
         for _ in 0..8 {
             source.pull().unwrap();
@@ -98,11 +98,11 @@ fn controls_arrive_in_the_camera_and_show_in_its_picture() {
         number_of(&source.pull().unwrap(), arrived);
     }
     source.element.set_property("contrast", 4.0f32);
-    camera.wait_for_control("contrast", 255);
+    camera.wait_for_control(&source, "contrast", 255);
     source.element.set_property("saturation", 0.0f32);
-    camera.wait_for_control("saturation", 0);
+    camera.wait_for_control(&source, "saturation", 0);
     source.element.set_property("analogue-gain", 4.0f32);
-    camera.wait_for_control("gain", 255);
+    camera.wait_for_control(&source, "gain", 255);
     frames_in_order(&source, 10);
     assert_eq!(source.counter("requests-cancelled"), 0);
     println!("NOTE: brightness, contrast, saturation and gain arrived");
@@ -123,7 +123,11 @@ fn two_hundred_changes_while_frames_flow_end_with_the_last() {
             source.pull().unwrap();
         }
     }
-    camera.wait_for_control("brightness", 128 + (0.99f32 * 128.0).round() as i32);
+    camera.wait_for_control(
+        &source,
+        "brightness",
+        128 + (0.99f32 * 128.0).round() as i32,
+    );
     assert_eq!(source.error(), None);
 }
 
@@ -150,9 +154,9 @@ fn a_control_that_the_driver_refuses_costs_no_stream() {
     source
         .element
         .set_property_from_str("exposure-time-mode", "manual");
-    camera.wait_for_control("exposure-mode", 1);
+    camera.wait_for_control(&source, "exposure-mode", 1);
     source.element.set_property("exposure-time", 7000);
-    camera.wait_for_control("exposure-time", 70);
+    camera.wait_for_control(&source, "exposure-time", 70);
     frames_in_order(&source, 10);
 }
 
@@ -169,7 +173,7 @@ fn what_is_set_before_the_start_is_there_at_every_start() {
         for _ in 0..2 {
             source.set_state(gst::State::Playing);
             let arrived = (128.0 + value * 128.0).clamp(0.0, 255.0) as i32;
-            camera.wait_for_control("brightness", arrived);
+            camera.wait_for_control(source, "brightness", arrived);
             number_of(&source.pull().unwrap(), arrived);
             source.set_state(gst::State::Null);
         }
