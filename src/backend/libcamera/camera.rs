@@ -196,6 +196,15 @@ impl Acquired {
         Ok(RunId(runs.count))
     }
 
+    /// Whether it was unplugged. The kernel knows first, libcamera a little later.
+    pub fn is_gone(&self) -> bool {
+        self.receiver.is_gone() || self.lacks_a_device()
+    }
+
+    fn lacks_a_device(&self) -> bool {
+        self.devices.iter().any(|device| !device.exists())
+    }
+
     /// Returns when every request has been signalled. No callback begins after that.
     pub fn stop(&self) {
         self.stop_locked(&mut self.runs.lock());
@@ -224,7 +233,7 @@ impl Acquired {
     fn may_be_stopped(&self) -> bool {
         const NOTICED: Duration = Duration::from_secs(1);
         let since = Instant::now();
-        while !self.receiver.is_gone() && self.devices.iter().any(|device| !device.exists()) {
+        while !self.receiver.is_gone() && self.lacks_a_device() {
             if since.elapsed() > NOTICED {
                 return false;
             }
