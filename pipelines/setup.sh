@@ -38,6 +38,7 @@ packages=(
     pkg-config g++ libclang-dev
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
     gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
+    gstreamer1.0-plugins-ugly # x264enc
 )
 # What building libcamera itself takes.
 libcamera_packages=(
@@ -49,8 +50,8 @@ other_distribution() {
     cat >&2 <<END
 setup: this is not Debian or Ubuntu; install these packages, then build with 'cargo build --release':
   Fedora  gcc-c++ clang-devel pkgconf-pkg-config gstreamer1-devel gstreamer1-plugins-base-devel gstreamer1-plugins-base-tools
-          gstreamer1-plugins-good gstreamer1-plugins-bad-free libcamera-devel libcamera-tools
-  Arch    gcc clang pkgconf gstreamer gst-plugins-base gst-plugins-good gst-plugins-bad libcamera libcamera-tools
+          gstreamer1-plugins-good gstreamer1-plugins-bad-free gstreamer1-plugins-ugly libcamera-devel libcamera-tools
+  Arch    gcc clang pkgconf gstreamer gst-plugins-base gst-plugins-good gst-plugins-bad gst-plugins-ugly libcamera libcamera-tools
   others  ${packages[*]} (Debian's names) and libcamera's development files, 0.4 to 0.7
 END
     exit 1

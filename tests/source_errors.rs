@@ -55,11 +55,28 @@ fn a_camera_in_use_says_so_and_its_user_goes_on() {
 #[test]
 fn caps_that_the_camera_cannot_do_say_what_it_can() {
     let _alone = alone("impossible caps");
-    for caps in ["format=RGB", "width=124,height=78", "framerate=500/1"] {
+    for caps in ["format=RGB", "width=124,height=78"] {
         let text = failed(&format!("libcamerasrc-rs name=source ! video/x-raw,{caps}"));
         assert_says(
             &text,
             &["NV12 at 640x480 to 1920x1080", "1 to 120 frames per second"],
+        );
+    }
+}
+
+#[test]
+fn a_rate_that_the_camera_does_not_have_says_which_it_has() {
+    let _alone = alone("impossible rate");
+    for rest in ["", "pace=true"] {
+        let text = failed(&format!(
+            "libcamerasrc-rs name=source {rest} ! video/x-raw,framerate=500/1"
+        ));
+        assert_says(
+            &text,
+            &[
+                "500 frames per second at 1920x1080",
+                "it delivers 1 to 120 there",
+            ],
         );
     }
 }

@@ -160,6 +160,7 @@ fn faulty_frames_are_marked_counted_or_left_out_and_the_stream_goes_on() {
     let source = source("num-buffers=40");
     for fault in [
         Fault::Damaged,
+        Fault::Short(1000),
         Fault::Cancelled,
         Fault::Gap(5),
         Fault::MadeUp,
@@ -183,16 +184,37 @@ fn faulty_frames_are_marked_counted_or_left_out_and_the_stream_goes_on() {
     assert_eq!(count, 40);
     // Frames of before PLAYING are never pushed, and with them what was wrong with them.
     assert!(
-        corrupted <= 1 && gaps <= 3,
+        corrupted <= 2 && gaps <= 3,
         "{corrupted} corrupted, {gaps} gaps"
     );
-    assert_eq!(source.counter("damaged"), 1);
+    assert_eq!(source.counter("damaged"), 2, "one of them short");
     assert_eq!(
         source.counter("cancelled"),
         2,
         "one cancelled, one that its completion did not name"
     );
     assert!(source.counter("missed") >= 5);
+}
+
+#[test]
+fn a_frame_that_was_cut_short_is_marked_and_keeps_its_size() {
+    let _alone = alone("short frame");
+    let script = camera(2);
+    let source = playing("");
+    let whole = source.pull().unwrap().buffer().unwrap().size();
+    script.fault(Fault::Short(whole as u32 / 2));
+    let short = std::iter::repeat_with(|| source.pull().unwrap()).find(|sample| {
+        let flags = sample.buffer().unwrap().flags();
+        flags.contains(gst::BufferFlags::CORRUPTED)
+    });
+    assert_eq!(short.unwrap().buffer().unwrap().size(), whole);
+    assert_eq!(source.counter("damaged"), 1);
+    // What a driver counts may leave out the padding of the last line.
+    script.fault(Fault::Short(whole as u32 - 10));
+    for _ in 0..20 {
+        source.pull().unwrap();
+    }
+    assert_eq!(source.counter("damaged"), 1);
 }
 
 #[test]
@@ -489,15 +511,26 @@ fn a_sensor_mode_is_taken_or_is_an_error() {
     assert!(incomplete.only_error().contains("depth is missing"));
 }
 
-#[test]
-fn a_rate_that_the_camera_has_at_other_sizes_only_is_an_error() {
-    let _alone = alone("rate of a mode");
+/// Of the caps that came, what tests here look at.
+fn width_and_rate(sample: &gst::Sample) -> (i32, i32) {
+    let structure = sample.caps().unwrap().structure(0).unwrap();
+    let rate: gst::Fraction = structure.get("framerate").unwrap();
+    (structure.get("width").unwrap(), rate.numer())
+}
+
+fn camera_slow_at_largest() -> Arc<Script> {
     plug(Spec {
         id: CAMERA.to_owned(),
         interval: Duration::from_millis(10),
         slow_at_largest: true,
         ..Spec::default()
-    });
+    })
+}
+
+#[test]
+fn a_rate_that_the_camera_has_at_other_sizes_only_is_an_error() {
+    let _alone = alone("rate of a mode");
+    camera_slow_at_largest();
     let rate = "! video/x-raw,framerate=100/1";
     let small = playing(&format!("num-buffers=3 {rate},width=320"));
     assert_eq!(small.count(), 3);
@@ -509,4 +542,49 @@ fn a_rate_that_the_camera_has_at_other_sizes_only_is_an_error() {
         text.contains("100 frames") && text.contains("50 to 50"),
         "{text}"
     );
+}
+
+#[test]
+fn a_rate_that_a_size_lacks_is_looked_for_at_others_and_nearby() {
+    let _alone = alone("rates of modes");
+    camera_slow_at_largest();
+    for (caps, expected) in [
+        // 640x480, which it would choose, has 50 only.
+        ("framerate=100/1", (320, 100)),
+        ("framerate=[60/1,200/1]", (320, 100)),
+        ("framerate=[20/1,200/1]", (640, 50)),
+        ("framerate=[20/1,200/1],width=640", (640, 50)),
+        ("width={320,640}", (640, 0)),
+    ] {
+        let source = playing(&format!("num-buffers=3 ! video/x-raw,{caps}"));
+        let sample = source.pull().unwrap();
+        assert_eq!(width_and_rate(&sample), expected, "{caps}");
+        drop(sample);
+        assert_eq!(source.count(), 2);
+    }
+}
+
+/// What a camera says of rates before it is configured, or as it is configured, is not what it can do in another configuration.
+#[test]
+fn the_limits_of_one_size_do_not_bind_another() {
+    let _alone = alone("limits of a mode");
+    camera_slow_at_largest();
+    let source = playing("! capsfilter name=filter caps=video/x-raw,width=640");
+    source.pull().unwrap();
+    let filter = source.pipeline.by_name("filter").unwrap();
+    let ask = |caps: &str| {
+        let caps: gst::Caps = caps.parse().unwrap();
+        filter.set_property("caps", caps);
+    };
+    ask("video/x-raw,width=320,framerate=100/1");
+    wait_until("frames of the other size", SOON, || {
+        width_and_rate(&source.pull().unwrap()) == (320, 100)
+    });
+    ask("video/x-raw,framerate=100/1");
+    for _ in 0..20 {
+        let sample = source.pull().unwrap();
+        assert_eq!(width_and_rate(&sample), (320, 100));
+    }
+    assert_eq!(source.error(), None);
+    source.set_state(gst::State::Null);
 }

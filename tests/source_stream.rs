@@ -62,6 +62,26 @@ fn frames_carry_picture_time_and_layout() {
     assert_eq!(count, 30);
 }
 
+/// It holds dozens of frames before the first one comes out.
+#[test]
+fn an_encoder_that_looks_ahead_never_stalls_the_camera() {
+    let _alone = alone("x264enc");
+    let source = Source::playing(&format!(
+        "libcamerasrc-rs name=source camera-name={TINY} num-buffers=200 pace=true ! video/x-raw,framerate=200/1 ! x264enc name=encoder"
+    ));
+    let lookahead: i32 = source
+        .pipeline
+        .by_name("encoder")
+        .unwrap()
+        .property("rc-lookahead");
+    assert!(
+        lookahead >= 40,
+        "more than the camera has frames: {lookahead}"
+    );
+    assert_eq!(source.count(), 200);
+    assert_eq!(source.error(), None);
+}
+
 #[test]
 fn the_pace_is_held() {
     let _alone = alone("pace");

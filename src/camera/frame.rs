@@ -52,7 +52,7 @@ pub struct CompletedFrame {
     pub status: FrameStatus,
     /// The sensor's own count of frames; a gap is a frame that was never delivered.
     pub sequence: u32,
-    /// Bytes that the camera wrote, for formats whose frames differ in size.
+    /// Bytes that the camera wrote, where it says so.
     pub bytes_used: Option<u32>,
 }
 

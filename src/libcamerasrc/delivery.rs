@@ -41,7 +41,8 @@ impl LibcameraSrc {
                 0
             },
         );
-        let few = captured.spare < threshold;
+        let copies = stream.stream().is_some_and(|stream| !stream.is_dmabuf);
+        let few = copies && captured.spare < threshold;
         let buffer = match &progress.repack {
             Some(repack) => repack.repack(&buffer)?,
             None if few => relieved(&mut progress, stream, &buffer)?,

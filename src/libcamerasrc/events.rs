@@ -1,7 +1,7 @@
 //! What the camera tells, in the camera's thread.
 
 use super::controls::ControlState;
-use crate::camera::{CameraError, CameraEvents, Completion, Controls};
+use crate::camera::{CameraError, CameraEvents, Completion, Controls, FrameStatus};
 use crate::capture::clock_map::{ClockMap, ClockReading};
 use crate::capture::loop_state::LoopState;
 use crate::os::clock;
@@ -49,6 +49,8 @@ pub struct Events {
     pub state: Arc<LoopState>,
     pub clock: Arc<PipelineClock>,
     pub controls: Arc<ControlState>,
+    /// By stream: bytes that a whole frame has at least.
+    pub whole: Vec<u32>,
     /// When metadata was last asked for, in nanoseconds of CLOCK_MONOTONIC.
     pub reported_at: AtomicU64,
     /// Used by the camera's thread alone.
@@ -56,7 +58,15 @@ pub struct Events {
 }
 
 impl CameraEvents for Events {
-    fn completed(&self, completion: Completion) {
+    fn completed(&self, mut completion: Completion) {
+        for (frame, whole) in completion.frames.iter_mut().zip(&self.whole) {
+            if let Some(frame) = frame
+                && frame.status == FrameStatus::Success
+                && frame.bytes_used.is_some_and(|used| used < *whole)
+            {
+                frame.status = FrameStatus::Error;
+            }
+        }
         let now = self.clock.read();
         let timing = self.map.lock().timing(completion.sensor_timestamp, now);
         self.state.completed(&completion, timing, now.monotonic);

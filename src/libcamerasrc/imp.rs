@@ -56,7 +56,7 @@ pub struct LibcameraSrc {
     pub settings: Mutex<Settings>,
     pub camera: Mutex<Option<Opened>>,
     /// Of the open camera, for each role that a pad had then. Caps are asked for at any time, also while the camera is being stopped.
-    offers: Mutex<Vec<(StreamRole, Offer)>>,
+    pub offers: Mutex<Vec<(StreamRole, Offer)>>,
     camera_id: Mutex<Option<String>>,
     pub streaming: Mutex<Streaming>,
     pub clock: Arc<PipelineClock>,
@@ -349,12 +349,22 @@ impl BaseSrcImpl for LibcameraSrc {
     }
 
     fn query(&self, query: &mut gst::QueryRef) -> bool {
-        if let gst::QueryViewMut::Latency(latency) = query.view_mut() {
-            let (min, max) = self.latency_of(&self.source_pad());
-            latency.set(true, min, max);
-            return true;
+        match query.view_mut() {
+            gst::QueryViewMut::Latency(latency) => {
+                let (min, max) = self.latency_of(&self.source_pad());
+                latency.set(true, min, max);
+                true
+            }
+            // GstBaseSrc has no answer, which counts as yes.
+            gst::QueryViewMut::AcceptCaps(accept) => {
+                let accepts = accept
+                    .caps()
+                    .is_subset(&self.caps_of(&self.source_pad(), None));
+                accept.set_result(accepts);
+                true
+            }
+            _ => BaseSrcImplExt::parent_query(self, query),
         }
-        BaseSrcImplExt::parent_query(self, query)
     }
 }
 

@@ -9,7 +9,8 @@
 //! | `pad` | the pads' properties and the thread of a `src_%u` |
 //! | `settings` | the properties and their defaults |
 //! | `opened` | a camera that is ours, from READY on |
-//! | `negotiation` | which format, size and rate |
+//! | `negotiation` | which format, size and rate: computed |
+//! | `planning` | the same, tried with camera and peers |
 //! | `session` | one camera start: frames, pool, capture task, and their orderly end |
 //! | `capture_task` | the GstTask that queues requests |
 //! | `ticker` | the clock's ticks: paced requests, glances at a camera that may stall |
@@ -31,6 +32,7 @@ mod imp;
 mod negotiation;
 mod opened;
 mod pad;
+mod planning;
 mod request_pads;
 mod sensor_config;
 mod session;

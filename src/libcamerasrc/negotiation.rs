@@ -2,8 +2,8 @@
 //! is only looked at.
 
 use crate::camera::{CameraDevice, CameraError, Size, StreamConfig, StreamOffer, StreamRole};
-use crate::video::caps::{Choice, Offer, common_rate};
-use crate::video::format::media;
+use crate::video::caps::{Choice, Offer, common_rate, per_second};
+use crate::video::format::knows_drm;
 
 /// A pad that takes part, and what its peer can take.
 #[derive(Clone, Debug)]
@@ -33,22 +33,22 @@ pub struct PlannedStream {
 /// What the camera offers for streams of these roles at once, not paced.
 pub fn offers(device: &dyn CameraDevice, roles: &[StreamRole]) -> Result<Vec<Offer>, CameraError> {
     let offer = |(role, StreamOffer { default, formats }): (&StreamRole, StreamOffer)| {
-        if !formats
-            .iter()
-            .any(|offered| media(offered.format).is_some())
-        {
+        let offer = Offer {
+            default,
+            formats,
+            durations: device.frame_durations(),
+            limits: None,
+            dmabuf: knows_drm(),
+            paced: false,
+            rate: None,
+        };
+        if offer.is_empty() {
             return Err(CameraError::NoStream {
                 camera: device.id().to_owned(),
                 role: format!("{role} in a format that GStreamer knows"),
             });
         }
-        Ok(Offer {
-            default,
-            formats,
-            durations: device.frame_durations(),
-            paced: false,
-            rate: None,
-        })
+        Ok(offer)
     };
     roles.iter().zip(device.offer(roles)?).map(offer).collect()
 }
@@ -99,6 +99,54 @@ pub fn candidates(offers: &[Offer], wishes: &[Wish]) -> Result<Vec<Vec<Choice>>,
         .map(|rate| choices(Some(rate)))
         .find(|lists| lists.iter().all(|choices| !choices.is_empty()))
         .ok_or(Unmet::Rate)
+}
+
+/// The same sizes and formats, at a rate that the camera has there, as near to theirs as the peers allow.
+pub fn within_limits(
+    offers: &[Offer],
+    wishes: &[Wish],
+    choices: Vec<Choice>,
+    limits: (u64, u64),
+) -> Option<Vec<Choice>> {
+    let possible = |choice: &Choice, offer: &Offer| offer.is_possible(choice.framerate, limits);
+    if choices
+        .iter()
+        .zip(offers)
+        .all(|(choice, offer)| possible(choice, offer))
+    {
+        return Some(choices);
+    }
+    let held: Vec<Offer> = offers
+        .iter()
+        .map(|offer| Offer {
+            limits: Some(limits),
+            ..offer.clone()
+        })
+        .collect();
+    let lists = candidates(&held, wishes).ok()?;
+    lists
+        .into_iter()
+        .zip(choices)
+        .map(|(list, same)| {
+            list.into_iter()
+                .find(|choice| choice.media == same.media && choice.size == same.size)
+        })
+        .collect()
+}
+
+/// The error of a rate that the camera does not have at that size.
+pub fn rate_refused(
+    device: &dyn CameraDevice,
+    choice: &Choice,
+    (shortest, longest): (u64, u64),
+) -> CameraError {
+    CameraError::FrameRate {
+        camera: device.id().to_owned(),
+        size: choice.size,
+        wanted: choice.framerate.to_string(),
+        slowest: per_second(longest),
+        fastest: per_second(shortest),
+    }
 }
 
 /// Goes through the combinations of one candidate for each pad.
@@ -251,6 +299,8 @@ mod tests {
                 range: None,
             }],
             durations: Some((10_000, 100_000)),
+            limits: Some((10_000, 100_000)),
+            dmabuf: false,
             paced,
             rate: None,
         }
@@ -289,6 +339,26 @@ mod tests {
         assert_eq!(rates(false, &ranges).unwrap(), [20, 20]);
         assert_eq!(rates(false, &[free, free]).unwrap(), [0, 0]);
         assert_eq!(rates(true, &[free, free]).unwrap(), [30, 30]);
+    }
+
+    #[test]
+    fn a_rate_that_a_size_lacks_becomes_one_that_it_has() {
+        let open = Offer {
+            limits: None,
+            ..offer(false)
+        };
+        let rate = |caps: &str| {
+            let (offers, wishes) = ([open.clone()], [wish(caps)]);
+            let lists = candidates(&offers, &wishes).unwrap();
+            let first = lists.iter().map(|list| list[0].clone()).collect();
+            let within = within_limits(&offers, &wishes, first, (50_000, 100_000))?;
+            assert_eq!(within[0].size, Size::new(320, 240));
+            Some(within[0].framerate.numer())
+        };
+        assert_eq!(rate("video/x-raw,framerate=15/1"), Some(15));
+        assert_eq!(rate("video/x-raw,framerate=[12/1,60/1]"), Some(20));
+        assert_eq!(rate("video/x-raw,framerate=30/1"), None);
+        assert_eq!(rate("video/x-raw"), Some(0));
     }
 
     #[test]

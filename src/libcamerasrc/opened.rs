@@ -1,15 +1,57 @@
 //! A camera that is ours, from READY on.
 
 use super::negotiation;
-use crate::camera::{CameraDevice, CameraError, CameraSystem, StreamRole};
-use crate::video::caps::Offer;
+use crate::camera::{CameraDevice, CameraError, CameraSystem, PixelFormat, Size, StreamRole};
+use crate::video::caps::{Choice, Offer};
 use std::collections::HashSet;
 
 /// The system goes after its camera.
 #[derive(Debug)]
 pub struct Opened {
     pub device: Box<dyn CameraDevice>,
+    /// Configurations that lacked a rate that they were asked for, and what frame durations they have.
+    limits: Vec<(Mode, (u64, u64))>,
+    /// Frames that it cannot export are no DMABUFs.
+    pub exports: bool,
     _system: Box<dyn CameraSystem>,
+}
+
+/// All that a frame rate depends on.
+type Mode = Vec<(PixelFormat, Size)>;
+
+fn mode(choices: &[Choice]) -> Mode {
+    choices
+        .iter()
+        .map(|choice| (choice.format, choice.size))
+        .collect()
+}
+
+impl Opened {
+    /// Shortest and longest frame duration in microseconds of this configuration, where it has refused a rate.
+    pub fn limits(&self, choices: &[Choice]) -> Option<(u64, u64)> {
+        let mode = mode(choices);
+        let known = self.limits.iter().find(|(known, _)| *known == mode);
+        known.map(|(_, limits)| *limits)
+    }
+
+    /// Whether another plan can avoid why the camera has refused to start with these choices.
+    pub fn learn(&mut self, choices: &[Choice], error: &CameraError) -> bool {
+        match error {
+            CameraError::FrameRate { .. } if self.limits(choices).is_none() => {
+                let limits = self.device.frame_durations();
+                self.limits
+                    .extend(limits.map(|limits| (mode(choices), limits)));
+                limits.is_some()
+            }
+            CameraError::Allocation { .. }
+                if choices.iter().any(|choice| choice.media.is_dmabuf()) =>
+            {
+                self.exports = false;
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Takes the camera of that name, or the first one.
@@ -22,6 +64,8 @@ pub fn open(name: Option<&str>) -> Result<Opened, CameraError> {
     let device = system.acquire(name.unwrap_or(&first.id))?;
     Ok(Opened {
         device,
+        limits: Vec::new(),
+        exports: true,
         _system: system,
     })
 }

@@ -7,23 +7,15 @@ use super::{
     capture_task::Report,
     error,
     imp::{CAT, LibcameraSrc},
-    negotiation::{self, Combinations, Plan, PlannedStream, Unmet, Wish},
+    negotiation::{Plan, Wish},
     pad::LibcameraSrcPad,
     session::{Options, PadStream, Session},
 };
-use crate::camera::{CameraDevice, CameraError, MAX_STREAMS, StreamRole};
+use crate::camera::CameraError;
 use crate::sync::Arc;
 use crate::video::caps::{Choice, Offer};
 use gst::{prelude::*, subclass::prelude::*};
 use gst_base::prelude::*;
-
-fn camera_error(error: CameraError) -> gst::ErrorMessage {
-    error::message(&error)
-}
-
-fn closed() -> gst::ErrorMessage {
-    gst::error_msg!(gst::CoreError::StateChange, ("the camera is not open"))
-}
 
 /// The pads that get a stream: those that are linked, and have not ended. If there is none, `src` alone, whose thread then says so.
 fn participants(pads: Vec<LibcameraSrcPad>) -> Vec<LibcameraSrcPad> {
@@ -71,19 +63,33 @@ impl LibcameraSrc {
         pads: &[LibcameraSrcPad],
         wishes: &[Wish],
     ) -> Result<(), gst::ErrorMessage> {
-        let (plan, offers) = self.planned(pads, wishes)?;
-        let running = self.session();
-        let stays = running.filter(|session| session.plan == plan && has_streams(session, pads));
-        let session = match stays {
-            Some(session) => session,
-            None => {
-                self.stop_session();
-                let session = Arc::new(self.started(plan, &offers, pads)?);
-                self.publish(&session, pads);
-                gst::info!(CAT, imp = self, "{session:?}");
-                self.check_controls();
-                self.announce_latency();
-                session
+        let mut why = None;
+        let session = loop {
+            let (plan, offers) = match self.planned(pads, wishes) {
+                Ok(planned) => planned,
+                Err(error) => return Err(why.unwrap_or(error)),
+            };
+            let running = self.session();
+            let stays =
+                running.filter(|session| session.plan == plan && has_streams(session, pads));
+            if let Some(session) = stays {
+                break session;
+            }
+            self.stop_session();
+            match self.started(&plan, &offers, pads)? {
+                Ok(session) => {
+                    let session = Arc::new(session);
+                    self.publish(&session, pads);
+                    gst::info!(CAT, imp = self, "{session:?}");
+                    self.check_controls();
+                    self.announce_latency();
+                    break session;
+                }
+                Err(error) => {
+                    gst::info!(CAT, imp = self, "planning again: {error}");
+                    self.offer_what_is_left()?;
+                    why.get_or_insert(error::message(&error));
+                }
             }
         };
         self.set_caps_of_src(&session, pads)
@@ -133,92 +139,22 @@ impl LibcameraSrc {
             .collect()
     }
 
-    fn with_device<T>(
-        &self,
-        work: impl FnOnce(&mut dyn CameraDevice) -> Result<T, CameraError>,
-    ) -> Result<T, gst::ErrorMessage> {
-        let mut camera = self.camera.lock();
-        let opened = camera.as_mut().ok_or_else(closed)?;
-        work(&mut *opened.device).map_err(camera_error)
+    /// From now on caps queries are answered without what the camera has turned out to lack.
+    fn offer_what_is_left(&self) -> Result<(), gst::ErrorMessage> {
+        let exports = self.with_opened(|opened| Ok(opened.exports))?;
+        for (_, offer) in self.offers.lock().iter_mut() {
+            offer.dmabuf &= exports;
+        }
+        Ok(())
     }
 
-    /// The first combination of choices that the camera delivers as it is and every peer accepts.
-    fn planned(
-        &self,
-        pads: &[LibcameraSrcPad],
-        wishes: &[Wish],
-    ) -> Result<(Plan, Vec<Offer>), gst::ErrorMessage> {
-        let roles: Vec<StreamRole> = wishes.iter().map(|wish| wish.role).collect();
-        if roles.len() > MAX_STREAMS {
-            return Err(gst::error_msg!(
-                gst::ResourceError::Settings,
-                (
-                    "{} pads are linked; a camera has {MAX_STREAMS} streams at most",
-                    roles.len()
-                )
-            ));
-        }
-        let paced = self.settings.lock().pace;
-        let offers = self.with_device(|device| negotiation::offers(device, &roles))?;
-        let offers: Vec<Offer> = offers
-            .into_iter()
-            .map(|offer| Offer { paced, ..offer })
-            .collect();
-        let lists = negotiation::candidates(&offers, wishes)
-            .map_err(|unmet| unmet_message(&unmet, &offers, wishes))?;
-        let mut combinations = Combinations::new(lists);
-        let first = combinations.current();
-        let (mut refused, mut adjusted) = (None, None);
-        loop {
-            let choices = combinations.current();
-            let agreed = self
-                .with_device(|device| negotiation::validate(device, &roles, &offers, &choices))?;
-            let next = match agreed {
-                Err(pad) => {
-                    adjusted.get_or_insert(pad);
-                    pad
-                }
-                Ok(agreed) => {
-                    let caps: Vec<gst::Caps> = offers
-                        .iter()
-                        .zip(&choices)
-                        .zip(&agreed)
-                        .map(|((offer, choice), agreed)| offer.fixed_caps(choice, agreed))
-                        .collect();
-                    let refuses = |(pad, caps): (&LibcameraSrcPad, &gst::Caps)| {
-                        pad.is_linked() && !pad.peer_query_accept_caps(caps)
-                    };
-                    let Some(pad) = pads.iter().zip(&caps).position(refuses) else {
-                        return Ok((plan(wishes, choices), offers));
-                    };
-                    refused = refused.or_else(|| Some((pad, caps.get(pad)?.clone())));
-                    pad
-                }
-            };
-            if !combinations.advance(next) {
-                break;
-            }
-        }
-        if let Some((wish, caps)) = refused.and_then(|(pad, caps)| Some((wishes.get(pad)?, caps))) {
-            let Wish { pad, peer, .. } = wish;
-            return Err(gst::error_msg!(
-                gst::StreamError::Format,
-                ("downstream of {pad} refuses the camera's {caps}; it asks for {peer}. Ask for less, or put a converter behind the camera (videoconvert)")
-            ));
-        }
-        let pad = adjusted.unwrap_or_default();
-        let error = self.with_device(|device| {
-            Ok(negotiation::adjusted(device, &roles, &offers, &first, pad))
-        })?;
-        Err(camera_error(error))
-    }
-
+    /// Starts the camera. The inner error is one that the next plan avoids.
     fn started(
         &self,
-        plan: Plan,
+        plan: &Plan,
         offers: &[Offer],
         pads: &[LibcameraSrcPad],
-    ) -> Result<Session, gst::ErrorMessage> {
+    ) -> Result<Result<Session, CameraError>, gst::ErrorMessage> {
         let weak = self.obj().downgrade();
         let settings = self.settings.lock().clone();
         let timeout = (settings.stall_timeout > 0)
@@ -253,7 +189,17 @@ impl LibcameraSrc {
             controls: self.controls.clone(),
             outboxes: pads.iter().map(LibcameraSrcPad::outbox).collect(),
         };
-        self.with_device(|device| Session::start(device, offers, plan, options, report))
+        let choices: Vec<Choice> = plan
+            .streams
+            .iter()
+            .map(|stream| stream.choice.clone())
+            .collect();
+        self.with_opened(|opened| {
+            match Session::start(&mut *opened.device, offers, plan.clone(), options, report) {
+                Err(error) if opened.learn(&choices, &error) => Ok(Err(error)),
+                started => started.map(Ok),
+            }
+        })
     }
 
     /// From here on pads wait at the new session's streams.
@@ -323,47 +269,9 @@ fn has_streams(session: &Arc<Session>, pads: &[LibcameraSrcPad]) -> bool {
     })
 }
 
-fn plan(wishes: &[Wish], choices: Vec<Choice>) -> Plan {
-    let streams = wishes
-        .iter()
-        .zip(choices)
-        .map(|(wish, choice)| PlannedStream {
-            pad: wish.pad.clone(),
-            role: wish.role,
-            choice,
-            frames: wish.frames,
-        });
-    Plan {
-        streams: streams.collect(),
-    }
-}
-
 fn changed(before: &[Wish], now: &[Wish]) -> bool {
     before
         .iter()
         .zip(now)
         .any(|(before, now)| before.peer != now.peer)
-}
-
-fn unmet_message(unmet: &Unmet, offers: &[Offer], wishes: &[Wish]) -> gst::ErrorMessage {
-    let asked = |wish: &Wish| format!("{} for {}", wish.peer, wish.pad);
-    match unmet {
-        Unmet::Pad(pad) => {
-            let delivers = offers.get(*pad).map(Offer::describe).unwrap_or_default();
-            let asked = wishes.get(*pad).map(asked).unwrap_or_default();
-            gst::error_msg!(
-                gst::StreamError::Format,
-                ("the camera cannot deliver what downstream asks for; it delivers {delivers}"),
-                ["downstream asks for {asked}"]
-            )
-        }
-        Unmet::Rate => {
-            let asked: Vec<String> = wishes.iter().map(asked).collect();
-            gst::error_msg!(
-                gst::StreamError::Format,
-                ("the streams of one camera have one frame rate, and downstream asks for several; put videorate behind all but one of the pads"),
-                ["downstream asks for {}", asked.join("; ")]
-            )
-        }
-    }
 }

@@ -2,10 +2,11 @@
 
 use super::{
     colorimetry::{color_space, colorimetry},
-    format::{Media, media},
+    format::{Media, drm, media},
 };
 use crate::camera::{ColorSpace, PixelFormat, Size, StreamConfig, StreamFormat};
 use gst::prelude::*;
+use gst_allocators::CAPS_FEATURE_MEMORY_DMABUF;
 use gst_video::VideoFormatInfo;
 
 /// The camera's formats and what it can do in time.
@@ -15,8 +16,13 @@ pub struct Offer {
     pub default: StreamConfig,
     /// In the camera's order.
     pub formats: Vec<StreamFormat>,
-    /// Shortest and longest frame duration in microseconds, where the camera can say.
+    /// Shortest and longest frame duration in microseconds, where the camera can say. Of the configuration that it has, or had last: others may
+    /// have others.
     pub durations: Option<(u64, u64)>,
+    /// What rates are held to: the durations of the configuration that is meant, where it has shown them already.
+    pub limits: Option<(u64, u64)>,
+    /// Whether peers that name `memory:DMABuf` get it.
+    pub dmabuf: bool,
     /// Whether we hold the frame rate by queueing requests, so that any rate below the camera's fastest is possible.
     pub paced: bool,
     /// The one frame rate there may be, where other streams of the camera have settled it.
@@ -53,15 +59,22 @@ const MICROSECONDS: u64 = 1_000_000;
 impl Offer {
     /// Everything that the camera can deliver, a structure for each format and size.
     pub fn caps(&self) -> gst::Caps {
+        let mut caps = self.caps_of(self.plain());
+        caps.merge(self.caps_of(self.dmabufs()));
+        caps
+    }
+
+    fn caps_of<'a>(&self, medias: impl Iterator<Item = (&'a StreamFormat, Media)>) -> gst::Caps {
         let framerate = self.framerate_value();
         let mut caps = gst::Caps::new_empty();
-        for (offered, media) in self.mapped() {
+        for (offered, media) in medias {
             let mut add = |width: glib::SendValue, height: glib::SendValue| {
                 let mut structure = media.structure();
                 structure.set_value("width", width);
                 structure.set_value("height", height);
                 structure.set_value("framerate", framerate.clone());
-                caps.make_mut().append_structure(structure);
+                caps.make_mut()
+                    .append_structure_full(structure, Some(media.features()));
             };
             for size in &offered.sizes {
                 add(
@@ -83,17 +96,28 @@ impl Offer {
         caps
     }
 
-    fn mapped(&self) -> impl Iterator<Item = (&StreamFormat, Media)> {
+    fn plain(&self) -> impl Iterator<Item = (&StreamFormat, Media)> {
+        let plain = |offered: &StreamFormat| media(offered.format);
         self.formats
             .iter()
-            .filter_map(|offered| Some((offered, media(offered.format)?)))
+            .filter_map(move |offered| Some((offered, plain(offered)?)))
+    }
+
+    fn dmabufs(&self) -> impl Iterator<Item = (&StreamFormat, Media)> {
+        let offered = self.formats.iter().filter(|_| self.dmabuf);
+        offered.filter_map(|offered| Some((offered, drm(offered.format)?)))
+    }
+
+    /// Whether there is anything that GStreamer has caps for.
+    pub fn is_empty(&self) -> bool {
+        self.plain().chain(self.dmabufs()).next().is_none()
     }
 
     fn framerate_value(&self) -> glib::SendValue {
         if let Some(rate) = self.rate {
             return rate.to_send_value();
         }
-        let (slowest, fastest) = match self.durations {
+        let (slowest, fastest) = match self.limits {
             Some((shortest, longest)) => (rate(longest), rate(shortest)),
             None => (VARIABLE, gst::Fraction::new(i32::MAX, 1)),
         };
@@ -111,9 +135,16 @@ impl Offer {
     /// All that a peer with these caps leaves open, the best first: in the order of the peer's structures, which is its preference; then nearest
     /// in size to what the camera would choose by itself; then in the camera's order.
     pub fn choices(&self, peer: &gst::Caps) -> Vec<Choice> {
-        let offered = self.caps();
+        let plain = self.caps_of(self.plain());
+        let dmabufs = self.caps_of(self.dmabufs());
         let mut choices: Vec<Choice> = Vec::new();
         for wish in wishes(peer) {
+            // Who takes anything has not said that it knows what to do with a DMABUF.
+            let offered = if names_dmabuf(&wish) {
+                &dmabufs
+            } else {
+                &plain
+            };
             let mut best = self.choices_of(&offered.intersect(&wish));
             best.retain(|choice| !choices.contains(choice));
             choices.extend(best);
@@ -138,7 +169,7 @@ impl Offer {
         let default = self.default.size;
         let mut choices = Vec::new();
         for structure in allowed.iter() {
-            for (rank, (offered, media)) in self.mapped().enumerate() {
+            for (rank, (offered, media)) in self.plain().chain(self.dmabufs()).enumerate() {
                 if media.is_in(structure)
                     && let Some(choice) = self.fixate(structure, offered.format, media)
                 {
@@ -214,7 +245,7 @@ impl Offer {
         }
         structure.set("pixel-aspect-ratio", gst::Fraction::new(1, 1));
         structure.set("interlace-mode", "progressive");
-        if let Media::Raw(format) = choice.media {
+        if let Some(format) = choice.media.video_format() {
             // The same space may have several names: the peer's is kept.
             let kept = || {
                 choice
@@ -239,13 +270,23 @@ impl Offer {
                 );
             }
         }
-        gst::Caps::builder_full().structure(structure).build()
+        gst::Caps::builder_full()
+            .structure_with_features(structure, choice.media.features())
+            .build()
+    }
+
+    /// Whether there are frames of that rate within these limits. The ones that we pace may be slower than the camera's.
+    pub fn is_possible(&self, framerate: gst::Fraction, (shortest, longest): (u64, u64)) -> bool {
+        is_possible(
+            framerate,
+            (shortest, if self.paced { u64::MAX } else { longest }),
+        )
     }
 
     /// What the camera can do, for people.
     pub fn describe(&self) -> String {
         let formats: Vec<String> = self
-            .mapped()
+            .plain()
             .map(|(offered, media)| {
                 let structure = media.structure();
                 let format = structure.get::<&str>("format").unwrap_or(structure.name());
@@ -274,18 +315,18 @@ impl Offer {
         };
         format!("{}{rates}", formats.join("; "))
     }
+}
 
-    /// The frame duration in microseconds that the camera is to hold, where somebody asked for a rate and it can.
-    pub fn frame_duration(&self, framerate: gst::Fraction) -> Option<u64> {
-        let (shortest, longest) = self.durations?;
-        let (numerator, denominator) = positive(framerate)?;
-        let duration = (MICROSECONDS * denominator + numerator / 2) / numerator;
-        Some(duration.clamp(shortest, longest))
-    }
+/// The frame duration in microseconds that a camera with these limits is to hold, where somebody asked for a rate and it can.
+pub fn frame_duration(framerate: gst::Fraction, limits: Option<(u64, u64)>) -> Option<u64> {
+    let (shortest, longest) = limits?;
+    let (numerator, denominator) = positive(framerate)?;
+    let duration = (MICROSECONDS * denominator + numerator / 2) / numerator;
+    Some(duration.clamp(shortest, longest))
 }
 
 /// Whether frames of that rate can last as long as that, in microseconds. A rate that a camera says it has need not be a whole number of those.
-pub fn is_possible(framerate: gst::Fraction, (shortest, longest): (u64, u64)) -> bool {
+fn is_possible(framerate: gst::Fraction, (shortest, longest): (u64, u64)) -> bool {
     let Some((numerator, denominator)) = positive(framerate) else {
         return true;
     };
@@ -316,6 +357,11 @@ fn wishes(peer: &gst::Caps) -> Vec<gst::Caps> {
                 .build()
         })
         .collect()
+}
+
+fn names_dmabuf(wish: &gst::Caps) -> bool {
+    wish.features(0)
+        .is_some_and(|features| !features.is_any() && features.contains(CAPS_FEATURE_MEMORY_DMABUF))
 }
 
 /// The time from one frame to the next, in nanoseconds. `None` for a rate that varies.

@@ -1,6 +1,7 @@
 //! Pixel formats: one table, both ways.
 
 use crate::camera::PixelFormat;
+use gst_allocators::CAPS_FEATURE_MEMORY_DMABUF;
 use gst_video::VideoFormat;
 
 /// What a pixel format is in caps.
@@ -10,6 +11,8 @@ pub enum Media {
     /// `video/x-bayer` with this `format`.
     Bayer(&'static str),
     Jpeg,
+    /// Raw frames in DMABUFs, which a GPU or a display takes as they lie there: the format by its DRM name, and how its planes lie.
+    Drm(PixelFormat, VideoFormat),
 }
 
 const fn raw(fourcc: &[u8; 4], format: VideoFormat) -> (PixelFormat, Media) {
@@ -79,7 +82,55 @@ pub fn media(format: PixelFormat) -> Option<Media> {
         .map(|(_, media)| *media)
 }
 
+/// The same for peers that name `memory:DMABuf`; they take modifiers too.
+pub fn drm(format: PixelFormat) -> Option<Media> {
+    let linear = PixelFormat {
+        modifier: 0,
+        ..format
+    };
+    match media(linear)? {
+        Media::Raw(layout) => Some(Media::Drm(format, layout)),
+        _ => None,
+    }
+}
+
+/// Whether the GStreamer that runs has caps for DRM formats (1.24).
+pub fn knows_drm() -> bool {
+    let (major, minor, ..) = gst::version();
+    (major, minor) >= (1, 24)
+}
+
+/// As GStreamer spells it: the modifier only where the pixels do not lie in plain lines.
+fn drm_name(format: PixelFormat) -> String {
+    let mut name: String = format.fourcc.to_le_bytes().map(char::from).iter().collect();
+    if format.modifier != 0 {
+        name += &format!(":{:#018x}", format.modifier);
+    }
+    name
+}
+
 impl Media {
+    pub fn is_dmabuf(self) -> bool {
+        matches!(self, Self::Drm(..))
+    }
+
+    /// Where the planes lie. `None` for what has none.
+    pub fn video_format(self) -> Option<VideoFormat> {
+        match self {
+            Self::Raw(format) | Self::Drm(_, format) => Some(format),
+            Self::Bayer(_) | Self::Jpeg => None,
+        }
+    }
+
+    /// Of the caps that its structure is in.
+    pub fn features(self) -> gst::CapsFeatures {
+        if self.is_dmabuf() {
+            gst::CapsFeatures::new([CAPS_FEATURE_MEMORY_DMABUF.as_str()])
+        } else {
+            gst::CapsFeatures::new_empty()
+        }
+    }
+
     /// Caps with this format, and nothing else said.
     pub fn structure(self) -> gst::Structure {
         match self {
@@ -90,6 +141,10 @@ impl Media {
                 .field("format", format)
                 .build(),
             Self::Jpeg => gst::Structure::new_empty("image/jpeg"),
+            Self::Drm(format, _) => gst::Structure::builder("video/x-raw")
+                .field("format", "DMA_DRM")
+                .field("drm-format", drm_name(format))
+                .build(),
         }
     }
 
@@ -123,15 +178,23 @@ pub fn template_caps() -> gst::Caps {
             )
             .build()
     };
-    gst::Caps::builder_full()
+    let caps = gst::Caps::builder_full()
         .structure(sized(
             gst::Structure::builder("video/x-raw").field("format", raw),
         ))
         .structure(sized(gst::Structure::builder("image/jpeg")))
         .structure(sized(
             gst::Structure::builder("video/x-bayer").field("format", bayer),
-        ))
-        .build()
+        ));
+    if !knows_drm() {
+        return caps.build();
+    }
+    let drm = gst::Structure::builder("video/x-raw").field("format", "DMA_DRM");
+    caps.structure_with_features(
+        sized(drm),
+        gst::CapsFeatures::new([CAPS_FEATURE_MEMORY_DMABUF.as_str()]),
+    )
+    .build()
 }
 
 #[cfg(test)]
@@ -163,6 +226,27 @@ mod tests {
             ..PixelFormat::new(b"NV12")
         };
         assert_eq!(media(tiled), None);
+    }
+
+    #[test]
+    fn drm_names_are_gstreamers() {
+        let nv12 = PixelFormat::new(b"NV12");
+        let tiled = PixelFormat {
+            modifier: 0x0100_0000_0000_0002,
+            ..nv12
+        };
+        let name = |format| drm(format)?.structure().get::<String>("drm-format").ok();
+        assert_eq!(name(nv12).as_deref(), Some("NV12"));
+        assert_eq!(name(tiled).as_deref(), Some("NV12:0x0100000000000002"));
+        assert_eq!(name(PixelFormat::new(b"R8  ")).as_deref(), Some("R8  "));
+        assert_eq!(
+            drm(tiled).and_then(Media::video_format),
+            Some(VideoFormat::Nv12)
+        );
+        // DRM has no names for these.
+        for other in [b"MJPG", b"RGGB", b"RG10", b"XXXX"] {
+            assert_eq!(drm(PixelFormat::new(other)), None);
+        }
     }
 
     #[test]

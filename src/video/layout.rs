@@ -72,6 +72,13 @@ pub fn frame_end(format: VideoFormat, agreed: &StreamConfig, offsets: &[usize]) 
         .unwrap_or_default()
 }
 
+/// Bytes that a camera has written when all of a frame's lines are there, less what may be padding behind the last.
+pub fn whole_frame(format: VideoFormat, agreed: &StreamConfig) -> u32 {
+    let planes = planes(format, agreed.size.height, agreed.stride);
+    let all: u32 = planes.iter().map(|(lines, stride)| lines * stride).sum();
+    all - planes.last().map_or(0, |(_, stride)| *stride)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +128,15 @@ mod tests {
             8192 + 3200
         );
         assert_eq!(frame_end(VideoFormat::Yuy2, &agreed(200), &[0]), 10_000);
+    }
+
+    #[test]
+    fn a_frame_is_whole_when_its_last_line_was_begun() {
+        assert_eq!(
+            whole_frame(VideoFormat::Nv12, &agreed(128)),
+            6400 + 3200 - 128
+        );
+        assert_eq!(whole_frame(VideoFormat::Yuy2, &agreed(200)), 49 * 200);
     }
 
     #[test]

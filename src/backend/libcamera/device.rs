@@ -10,7 +10,7 @@ use super::{
 };
 use crate::camera::{
     CameraDevice, CameraError, CameraEvents, CameraInfo, CameraSystem, ControlInfo, FrameLayout,
-    PixelFormat, RequestQueue, SensorConfig, Start, StreamConfig, StreamOffer, StreamRole,
+    RequestQueue, SensorConfig, Start, StreamConfig, StreamOffer, StreamRole,
 };
 use crate::sync::Arc;
 use std::io;
@@ -181,13 +181,10 @@ impl CameraDevice for Device {
         let mut configuration = self.validated(roles, wanted)?;
         self.camera.configure(&mut configuration)?;
         let agreed = configuration.get();
-        let streams = configuration.streams().into_iter().zip(&agreed);
+        let streams = configuration.streams().into_iter();
         self.configured = streams
-            .map(|(raw, agreed)| Configured {
-                stream: Stream {
-                    raw,
-                    compressed: agreed.format == PixelFormat::new(b"MJPG"),
-                },
+            .map(|raw| Configured {
+                stream: Stream { raw },
                 frames: None,
             })
             .collect();

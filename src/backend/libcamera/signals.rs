@@ -25,8 +25,6 @@ use std::{
 #[derive(Clone, Copy, Debug)]
 pub struct Stream {
     pub raw: *mut sys::libcamera_stream_t,
-    /// Whether frames differ in size, so that the bytes used are worth asking for (libcamera's C API allocates for the answer).
-    pub compressed: bool,
 }
 
 /// What callbacks need during one start of the camera. It owns no handle of this layer: dropping one in libcamera's thread could wait for that
@@ -150,7 +148,7 @@ unsafe fn completion(run: &Run, request: *mut sys::libcamera_request_t) -> Compl
             let buffer = sys::libcamera_request_find_buffer(request, stream.raw);
             if !buffer.is_null() {
                 let metadata = sys::libcamera_framebuffer_metadata(buffer);
-                *frame = Some(completed_frame(buffer, metadata, stream.compressed));
+                *frame = Some(completed_frame(buffer, metadata));
                 timestamp = timestamp.or(Some(sys::libcamera_frame_metadata_timestamp(metadata)));
             }
         }
@@ -178,7 +176,6 @@ unsafe fn completion(run: &Run, request: *mut sys::libcamera_request_t) -> Compl
 unsafe fn completed_frame(
     buffer: *mut sys::libcamera_framebuffer_t,
     metadata: *const sys::libcamera_frame_metadata_t,
-    compressed: bool,
 ) -> CompletedFrame {
     use sys::libcamera_frame_metadata_status as status;
     // SAFETY: as promised.
@@ -191,20 +188,23 @@ unsafe fn completed_frame(
                 _ => FrameStatus::Success,
             },
             sequence: sys::libcamera_frame_metadata_sequence(metadata),
-            bytes_used: compressed.then(|| bytes_used(metadata)).flatten(),
+            bytes_used: bytes_used(metadata),
         }
     }
 }
 
+/// Of all planes; a driver that does not say leaves 0.
+///
 /// # Safety
 /// `metadata` lives.
 unsafe fn bytes_used(metadata: *const sys::libcamera_frame_metadata_t) -> Option<u32> {
-    // SAFETY: as promised; the list is ours to destroy.
+    // SAFETY: as promised; the list is ours to destroy, and no index is beyond its size.
     unsafe {
         let planes = sys::libcamera_frame_metadata_planes(metadata.cast_mut());
-        let used = (sys::libcamera_frame_metadata_planes_size(planes) > 0)
-            .then(|| (*sys::libcamera_frame_metadata_planes_at(planes, 0)).bytes_used);
+        let used = (0..sys::libcamera_frame_metadata_planes_size(planes))
+            .map(|plane| (*sys::libcamera_frame_metadata_planes_at(planes, plane)).bytes_used)
+            .fold(0, u32::saturating_add);
         sys::libcamera_frame_metadata_planes_destroy(planes);
-        used
+        (used > 0).then_some(used)
     }
 }

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 pub enum Fault {
     /// The frame's content is damaged.
     Damaged,
+    /// The camera wrote so many bytes of it only.
+    Short(u32),
     /// The request comes back cancelled.
     Cancelled,
     /// The completion does not name this stream.

@@ -164,9 +164,10 @@ impl Work {
 
     fn fill(&mut self, request: RequestId, frames: FrameSet) {
         let (mut status, mut frame_status) = (CompletionStatus::Complete, FrameStatus::Success);
-        let mut without = None;
+        let (mut without, mut short) = (None, None);
         match self.script.next_fault() {
             Some(Fault::Damaged) => frame_status = FrameStatus::Error,
+            Some(Fault::Short(bytes)) => short = Some(bytes),
             Some(Fault::Cancelled) => {
                 (status, frame_status) = (CompletionStatus::Cancelled, FrameStatus::Cancelled)
             }
@@ -197,6 +198,9 @@ impl Work {
             }
         }
         let mut completion = completion(request, frames, status, frame_status, self.sequence);
+        for frame in completion.frames.iter_mut().flatten() {
+            frame.bytes_used = short;
+        }
         if let Some(frame) = without.and_then(|stream| completion.frames.get_mut(stream)) {
             *frame = None;
         }

@@ -32,7 +32,8 @@ use crate::sync::{
     Arc, Mutex, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
-use crate::video::caps::{Choice, Offer, frame_interval, is_possible, per_second};
+use crate::video::caps::{Choice, Offer, frame_duration, frame_interval};
+use crate::video::layout::whole_frame;
 use std::{io, time::Duration};
 use stream::Frames;
 pub use stream::SessionStream;
@@ -102,8 +103,17 @@ impl Session {
             .collect();
         let agreed = device.configure(&roles, &wanted)?;
         options.controls.set_configured(device.controls());
-        if let (Some(stream), false) = (plan.streams.first(), paced(offers)) {
-            check_rate(device, &stream.choice)?;
+        // What the camera can do in time may depend on its configuration.
+        let durations = device.frame_durations();
+        let offers: Vec<Offer> = offers
+            .iter()
+            .map(|offer| Offer {
+                durations,
+                ..offer.clone()
+            })
+            .collect();
+        if let (Some(stream), Some(offer)) = (plan.streams.first(), offers.first()) {
+            check_rate(device, offer, &stream.choice)?;
         }
         let frames: Result<Vec<Frames>, CameraError> = plan
             .streams
@@ -113,15 +123,15 @@ impl Session {
             .map(|(index, (stream, agreed))| Frames::new(device, index, &stream.choice, agreed))
             .collect();
         let frames = frames?;
-        let (Some(first), Some(offer)) = (plan.streams.first(), offers.first()) else {
+        let Some(first) = plan.streams.first() else {
             return Err(CameraError::NoStream {
                 camera: device.id().to_owned(),
                 role: "no pad".to_owned(),
             });
         };
         let interval = frame_interval(first.choice.framerate).map(|interval| interval.max(1));
-        let frame_duration = offer.frame_duration(first.choice.framerate);
-        let paced = paced(offers) && interval.is_some();
+        let frame_duration = frame_duration(first.choice.framerate, durations);
+        let paced = offers.iter().any(|offer| offer.paced) && interval.is_some();
 
         let gate: Arc<OnceLock<Arc<Gate>>> = Arc::default();
         let wake = {
@@ -150,7 +160,7 @@ impl Session {
         let streams: Result<Vec<SessionStream>, glib::BoolError> = frames
             .into_iter()
             .enumerate()
-            .zip(plan.streams.iter().zip(&agreed).zip(offers))
+            .zip(plan.streams.iter().zip(&agreed).zip(&offers))
             .map(|((index, frames), ((planned, agreed), offer))| {
                 let state = Arc::downgrade(&state);
                 SessionStream::new(offer, &planned.choice, agreed, frames, move |frame| {
@@ -166,6 +176,15 @@ impl Session {
         })?;
 
         let events = Events {
+            whole: plan
+                .streams
+                .iter()
+                .zip(&agreed)
+                .map(|(stream, agreed)| {
+                    let format = stream.choice.media.video_format();
+                    format.map_or(1, |format| whole_frame(format, agreed))
+                })
+                .collect(),
             state: state.clone(),
             clock: options.clock,
             controls: options.controls.clone(),
@@ -254,26 +273,17 @@ impl Session {
     }
 }
 
-/// Whether we hold the frame rate, whatever the camera does.
-fn paced(offers: &[Offer]) -> bool {
-    offers.iter().any(|offer| offer.paced)
-}
-
-/// What the camera can do in time may depend on its configuration.
-fn check_rate(device: &dyn CameraDevice, choice: &Choice) -> Result<(), CameraError> {
-    let Some((shortest, longest)) = device.frame_durations() else {
-        return Ok(());
-    };
-    if is_possible(choice.framerate, (shortest, longest)) {
-        return Ok(());
+fn check_rate(
+    device: &dyn CameraDevice,
+    offer: &Offer,
+    choice: &Choice,
+) -> Result<(), CameraError> {
+    match offer.durations {
+        Some(durations) if !offer.is_possible(choice.framerate, durations) => {
+            Err(negotiation::rate_refused(device, choice, durations))
+        }
+        _ => Ok(()),
     }
-    Err(CameraError::FrameRate {
-        camera: device.id().to_owned(),
-        size: choice.size,
-        wanted: choice.framerate.to_string(),
-        slowest: per_second(longest),
-        fastest: per_second(shortest),
-    })
 }
 
 impl Drop for Session {

@@ -20,6 +20,8 @@ pub struct SessionStream {
     /// From a frame's completion until its pad's thread pushes it.
     pub hand_over: Mutex<Histogram>,
     pub pool: FramePool,
+    /// Whether its peer takes frames as DMABUFs, and only so.
+    pub is_dmabuf: bool,
     layout: Option<PlaneLayout>,
 }
 
@@ -59,6 +61,7 @@ impl SessionStream {
     ) -> Result<Self, glib::BoolError> {
         let layout = frames.planes;
         Ok(Self {
+            is_dmabuf: choice.media.is_dmabuf(),
             caps: offer.fixed_caps(choice, agreed),
             frames: frames.layouts.len() as u32,
             size: layout
@@ -70,11 +73,14 @@ impl SessionStream {
         })
     }
 
-    /// How to copy frames for a peer that does not see their layout; `None` where they lie as the caps imply.
+    /// How to copy frames for a peer that does not see their layout; `None` where they lie as the caps imply, or where a copy would be of another
+    /// kind of memory.
     pub fn repack(&self) -> Result<Option<Repack>, glib::BoolError> {
         match &self.layout {
-            Some(layout) => Repack::new(&self.caps, &layout.offsets, &layout.strides),
-            None => Ok(None),
+            Some(layout) if !self.is_dmabuf => {
+                Repack::new(&self.caps, &layout.offsets, &layout.strides)
+            }
+            _ => Ok(None),
         }
     }
 }
@@ -114,6 +120,7 @@ fn frames(
 ) -> Result<(Vec<FrameLayout>, MemoryKind), CameraError> {
     let refused = match device.export_frames(index) {
         Ok(frames) => return Ok((frames, MemoryKind::DmaBuf)),
+        Err(refused) if choice.media.is_dmabuf() => return Err(refused),
         Err(refused) => refused,
     };
     let frames = own_frames(choice, agreed).map_err(|error| CameraError::Allocation {
@@ -127,11 +134,7 @@ fn frames(
 }
 
 fn own_frames(choice: &Choice, agreed: &StreamConfig) -> io::Result<Vec<FrameLayout>> {
-    let format = match choice.media {
-        Media::Raw(format) => Some(format),
-        _ => None,
-    };
-    let planes = packed_planes(format, agreed);
+    let planes = packed_planes(choice.media.video_format(), agreed);
     let size = planes
         .iter()
         .map(|(offset, length)| u64::from(offset + length))
@@ -159,9 +162,7 @@ fn plane_layout(
     agreed: &StreamConfig,
     frames: &[FrameLayout],
 ) -> Option<PlaneLayout> {
-    let (Media::Raw(format), Some(frame)) = (choice.media, frames.first()) else {
-        return None;
-    };
+    let (format, frame) = (choice.media.video_format()?, frames.first()?);
     let (offsets, strides) = video_planes(format, agreed, frame, &plane_offsets(frame));
     Some(PlaneLayout {
         format,

@@ -30,6 +30,8 @@ fn offer() -> Offer {
         },
         formats: vec![format(NV12), format(R8), format(PixelFormat::new(b"XXXX"))],
         durations: Some((8333, 1_000_000)),
+        limits: Some((8333, 1_000_000)),
+        dmabuf: false,
         paced: false,
         rate: None,
     }
@@ -103,7 +105,7 @@ fn rates_are_taken_from_the_peer_and_exact() {
         "a paced camera needs a rate"
     );
     assert_eq!(rate(&offer, "video/x-raw,framerate=1/10"), fraction(1, 10));
-    offer.durations = None;
+    offer.limits = None;
     assert_eq!(
         rate(&offer, "video/x-raw,framerate=500/1"),
         fraction(500, 1)
@@ -112,11 +114,12 @@ fn rates_are_taken_from_the_peer_and_exact() {
 
 #[test]
 fn durations_are_rounded_and_held_within_the_limits() {
-    let offer = offer();
-    assert_eq!(offer.frame_duration(fraction(30, 1)), Some(33_333));
-    assert_eq!(offer.frame_duration(fraction(30000, 1001)), Some(33_367));
-    assert_eq!(offer.frame_duration(fraction(1, 10)), Some(1_000_000));
-    assert_eq!(offer.frame_duration(fraction(0, 1)), None);
+    let limits = Some((8333, 1_000_000));
+    assert_eq!(frame_duration(fraction(30, 1), limits), Some(33_333));
+    assert_eq!(frame_duration(fraction(30000, 1001), limits), Some(33_367));
+    assert_eq!(frame_duration(fraction(1, 10), limits), Some(1_000_000));
+    assert_eq!(frame_duration(fraction(0, 1), limits), None);
+    assert_eq!(frame_duration(fraction(30, 1), None), None);
     assert_eq!(frame_interval(fraction(30, 1)), Some(33_333_333));
     assert_eq!(frame_interval(fraction(1, 10)), Some(10_000_000_000));
     assert_eq!(frame_interval(fraction(0, 1)), None);
@@ -227,4 +230,68 @@ fn a_rate_is_possible_to_the_microsecond() {
     }
     assert!(!is_possible(fraction(31, 1), (33_333, 100_000)));
     assert!(!is_possible(fraction(9, 1), (33_333, 100_000)));
+}
+
+#[test]
+fn limits_of_another_configuration_refuse_nothing() {
+    let unknown = Offer {
+        limits: None,
+        ..offer()
+    };
+    let choice = choose(&unknown, "video/x-raw,framerate=500/1").unwrap();
+    assert_eq!(choice.framerate, fraction(500, 1));
+    assert_eq!(choose(&unknown, "ANY").unwrap().framerate, fraction(0, 1));
+}
+
+#[test]
+fn who_names_dmabuf_gets_it() {
+    let tiled = PixelFormat {
+        modifier: 0x0100_0000_0000_0002,
+        ..NV12
+    };
+    let mut offer = Offer {
+        dmabuf: true,
+        ..offer()
+    };
+    offer.formats.push(StreamFormat {
+        format: tiled,
+        ..offer.formats[0].clone()
+    });
+    let gpu = "video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=";
+    let choice = choose(&offer, &format!("{gpu}{{NV12:0x0100000000000002,NV12}}")).unwrap();
+    assert_eq!(choice.format, NV12, "the camera's order");
+    let only_tiled = choose(&offer, &format!("{gpu}NV12:0x0100000000000002,width=640")).unwrap();
+    assert_eq!(
+        (only_tiled.format, only_tiled.size),
+        (tiled, Size::new(640, 480))
+    );
+    assert_eq!(choose(&offer, &format!("{gpu}XR24")), None);
+
+    let agreed = StreamConfig {
+        size: choice.size,
+        color_space: color_space("bt709"),
+        ..offer.default.clone()
+    };
+    let caps = offer.fixed_caps(&choice, &agreed);
+    assert!(caps.is_fixed() && caps.can_intersect(&offer.caps()));
+    let text = caps.to_string();
+    for part in [
+        "memory:DMABuf",
+        "format=(string)DMA_DRM",
+        "drm-format=(string)NV12",
+        "colorimetry=(string)bt709",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+
+    // The peer's order decides, and nobody gets it who has not named it.
+    let display = format!("video/x-raw,format=NV12;{gpu}NV12");
+    assert!(!choose(&offer, &display).unwrap().media.is_dmabuf());
+    let display = format!("{gpu}NV12;video/x-raw,format=NV12");
+    assert!(choose(&offer, &display).unwrap().media.is_dmabuf());
+    for open in ["ANY", "video/x-raw", "video/x-raw(ANY)"] {
+        assert!(!choose(&offer, open).unwrap().media.is_dmabuf(), "{open}");
+    }
+    offer.dmabuf = false;
+    assert_eq!(choose(&offer, &format!("{gpu}NV12")), None);
 }

@@ -1,0 +1,197 @@
+//! What each pad is to get: the first combination of choices that the camera delivers as it is and every peer accepts.
+
+use super::{
+    error,
+    imp::LibcameraSrc,
+    negotiation::{self, Combinations, Plan, PlannedStream, Unmet, Wish},
+    opened::Opened,
+    pad::LibcameraSrcPad,
+};
+use crate::camera::{CameraError, MAX_STREAMS, StreamConfig, StreamRole};
+use crate::video::caps::{Choice, Offer};
+use gst::prelude::*;
+
+/// Why a combination is not the one.
+enum Unfit {
+    /// The camera would adjust this stream.
+    Adjusted(usize),
+    /// The camera has shown that it does not have this rate there.
+    Rate(CameraError),
+    /// Downstream of this pad takes no such caps.
+    Refused(usize, gst::Caps),
+}
+
+fn closed() -> gst::ErrorMessage {
+    gst::error_msg!(gst::CoreError::StateChange, ("the camera is not open"))
+}
+
+impl LibcameraSrc {
+    pub fn with_opened<T>(
+        &self,
+        work: impl FnOnce(&mut Opened) -> Result<T, CameraError>,
+    ) -> Result<T, gst::ErrorMessage> {
+        let mut camera = self.camera.lock();
+        let opened = camera.as_mut().ok_or_else(closed)?;
+        work(opened).map_err(|error| error::message(&error))
+    }
+
+    pub fn planned(
+        &self,
+        pads: &[LibcameraSrcPad],
+        wishes: &[Wish],
+    ) -> Result<(Plan, Vec<Offer>), gst::ErrorMessage> {
+        let roles: Vec<StreamRole> = wishes.iter().map(|wish| wish.role).collect();
+        if roles.len() > MAX_STREAMS {
+            return Err(gst::error_msg!(
+                gst::ResourceError::Settings,
+                (
+                    "{} pads are linked; a camera has {MAX_STREAMS} streams at most",
+                    roles.len()
+                )
+            ));
+        }
+        let paced = self.settings.lock().pace;
+        let offers = self.with_opened(|opened| {
+            let offers = negotiation::offers(&*opened.device, &roles)?;
+            let exports = opened.exports;
+            let here = |offer: Offer| Offer {
+                paced,
+                dmabuf: offer.dmabuf && exports,
+                ..offer
+            };
+            Ok(offers.into_iter().map(here).collect::<Vec<_>>())
+        })?;
+        let lists = negotiation::candidates(&offers, wishes)
+            .map_err(|unmet| unmet_message(&unmet, &offers, wishes))?;
+        let mut combinations = Combinations::new(lists);
+        let first = combinations.current();
+        let (mut refused, mut slow, mut adjusted) = (None, None, None);
+        loop {
+            let last = wishes.len().saturating_sub(1);
+            let next = match self.fit(pads, wishes, &offers, combinations.current())? {
+                Ok(choices) => return Ok((plan(wishes, choices), offers)),
+                Err(Unfit::Adjusted(pad)) => {
+                    adjusted.get_or_insert(pad);
+                    pad
+                }
+                Err(Unfit::Rate(error)) => {
+                    slow.get_or_insert(error);
+                    last
+                }
+                Err(Unfit::Refused(pad, caps)) => {
+                    refused.get_or_insert((pad, caps));
+                    pad
+                }
+            };
+            if !combinations.advance(next) {
+                break;
+            }
+        }
+        if let Some((wish, caps)) = refused.and_then(|(pad, caps)| Some((wishes.get(pad)?, caps))) {
+            let Wish { pad, peer, .. } = wish;
+            return Err(gst::error_msg!(
+                gst::StreamError::Format,
+                ("downstream of {pad} refuses the camera's {caps}; it asks for {peer}. Ask for less, or put a converter behind the camera (videoconvert)")
+            ));
+        }
+        if let Some(error) = slow {
+            return Err(error::message(&error));
+        }
+        let pad = adjusted.unwrap_or_default();
+        self.with_opened(|opened| {
+            let device = &*opened.device;
+            Err(negotiation::adjusted(device, &roles, &offers, &first, pad))
+        })
+    }
+
+    /// The same choices, or as near to them as the camera's rates allow.
+    fn fit(
+        &self,
+        pads: &[LibcameraSrcPad],
+        wishes: &[Wish],
+        offers: &[Offer],
+        choices: Vec<Choice>,
+    ) -> Result<Result<Vec<Choice>, Unfit>, gst::ErrorMessage> {
+        let roles: Vec<StreamRole> = wishes.iter().map(|wish| wish.role).collect();
+        let delivered = self.with_opened(|opened| {
+            let device = &*opened.device;
+            let choices = match (opened.limits(&choices), choices.first()) {
+                (Some(limits), Some(first)) => {
+                    let slow = negotiation::rate_refused(device, first, limits);
+                    match negotiation::within_limits(offers, wishes, choices, limits) {
+                        Some(choices) => choices,
+                        None => return Ok(Err(Unfit::Rate(slow))),
+                    }
+                }
+                _ => choices,
+            };
+            let agreed = negotiation::validate(device, &roles, offers, &choices)?;
+            Ok(agreed
+                .map(|agreed| (choices, agreed))
+                .map_err(Unfit::Adjusted))
+        })?;
+        Ok(delivered.and_then(
+            |(choices, agreed)| match refusal(pads, offers, &choices, &agreed) {
+                Some((pad, caps)) => Err(Unfit::Refused(pad, caps)),
+                None => Ok(choices),
+            },
+        ))
+    }
+}
+
+/// The first pad whose peer does not take its caps.
+fn refusal(
+    pads: &[LibcameraSrcPad],
+    offers: &[Offer],
+    choices: &[Choice],
+    agreed: &[StreamConfig],
+) -> Option<(usize, gst::Caps)> {
+    let caps = offers
+        .iter()
+        .zip(choices)
+        .zip(agreed)
+        .map(|((offer, choice), agreed)| offer.fixed_caps(choice, agreed));
+    pads.iter()
+        .zip(caps)
+        .enumerate()
+        .find(|(_, (pad, caps))| pad.is_linked() && !pad.peer_query_accept_caps(caps))
+        .map(|(pad, (_, caps))| (pad, caps))
+}
+
+fn plan(wishes: &[Wish], choices: Vec<Choice>) -> Plan {
+    let streams = wishes
+        .iter()
+        .zip(choices)
+        .map(|(wish, choice)| PlannedStream {
+            pad: wish.pad.clone(),
+            role: wish.role,
+            choice,
+            frames: wish.frames,
+        });
+    Plan {
+        streams: streams.collect(),
+    }
+}
+
+fn unmet_message(unmet: &Unmet, offers: &[Offer], wishes: &[Wish]) -> gst::ErrorMessage {
+    let asked = |wish: &Wish| format!("{} for {}", wish.peer, wish.pad);
+    match unmet {
+        Unmet::Pad(pad) => {
+            let delivers = offers.get(*pad).map(Offer::describe).unwrap_or_default();
+            let asked = wishes.get(*pad).map(asked).unwrap_or_default();
+            gst::error_msg!(
+                gst::StreamError::Format,
+                ("the camera cannot deliver what downstream asks for; it delivers {delivers}"),
+                ["downstream asks for {asked}"]
+            )
+        }
+        Unmet::Rate => {
+            let asked: Vec<String> = wishes.iter().map(asked).collect();
+            gst::error_msg!(
+                gst::StreamError::Format,
+                ("the streams of one camera have one frame rate, and downstream asks for several; put videorate behind all but one of the pads"),
+                ["downstream asks for {}", asked.join("; ")]
+            )
+        }
+    }
+}
