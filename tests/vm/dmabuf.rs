@@ -24,7 +24,7 @@ fn check_nv12(bytes: &[u8], offsets: &[usize], strides: &[i32]) {
 
 #[test]
 fn the_two_planes_of_nv12_are_one_dmabuf_with_the_second_at_an_offset() {
-    let Some(_alone) = in_machine("dmabuf::the_two_planes_of_nv12") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let source = Source::playing(VIRTUAL);
@@ -49,7 +49,7 @@ fn the_two_planes_of_nv12_are_one_dmabuf_with_the_second_at_an_offset() {
 
 #[test]
 fn frames_of_a_usb_camera_are_its_drivers_dmabufs() {
-    let Some(_alone) = in_machine("dmabuf::frames_of_a_usb_camera") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let _camera = UsbCamera::plugged();
@@ -71,7 +71,7 @@ fn frames_of_a_usb_camera_are_its_drivers_dmabufs() {
 
 #[test]
 fn what_is_kept_outlives_the_camera_and_all_is_closed_at_the_end() {
-    let Some(_alone) = in_machine("dmabuf::what_is_kept_outlives_the_camera") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let camera = UsbCamera::plugged();
@@ -121,7 +121,7 @@ fn what_is_kept_outlives_the_camera_and_all_is_closed_at_the_end() {
 
 #[test]
 fn more_frames_than_the_camera_proposes() {
-    let Some(_alone) = in_machine("dmabuf::more_frames_than_the_camera_proposes") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let _camera = UsbCamera::plugged();

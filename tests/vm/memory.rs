@@ -52,7 +52,7 @@ fn exporter_of_ten_frames() -> String {
 
 #[test]
 fn a_heap_goes_before_udmabuf() {
-    let Some(_alone) = in_machine("memory::a_heap_goes_before_udmabuf") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     assert!(Path::new(HEAP).exists() && Path::new(UDMABUF).exists());
@@ -79,7 +79,7 @@ fn ten_frames_of_a_memfd() {
 
 #[test]
 fn a_memfd_where_there_is_neither() {
-    let Some(_alone) = in_machine("memory::a_memfd") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let camera = UsbCamera::plugged();
@@ -115,7 +115,7 @@ pub fn run_if_asked() {
 
 #[test]
 fn a_user_who_may_open_no_device_is_told_so() {
-    let Some(_alone) = in_machine("memory::a_user") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let _camera = UsbCamera::plugged();

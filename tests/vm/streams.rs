@@ -13,7 +13,7 @@ fn pull(sink: &gst_app::AppSink) -> gst::Sample {
 
 #[test]
 fn three_streams_of_the_virtual_camera() {
-    let Some(_alone) = in_machine("streams::three_streams") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let branch = |index: usize| {

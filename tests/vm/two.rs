@@ -10,7 +10,7 @@ use gst::prelude::*;
 
 #[test]
 fn two_cameras_in_one_pipeline_and_one_goes() {
-    let Some(_alone) = in_machine("two::two_cameras_in_one_pipeline") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let _camera = UsbCamera::plugged();
@@ -49,7 +49,7 @@ fn two_cameras_in_one_pipeline_and_one_goes() {
 
 #[test]
 fn each_in_a_pipeline_of_its_own_comes_and_goes() {
-    let Some(_alone) = in_machine("two::each_in_a_pipeline_of_its_own") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let _camera = UsbCamera::plugged();

@@ -9,7 +9,7 @@ use gstlibcamerars::{backend::libcamera::Libcamera, camera::CameraSystem};
 
 #[test]
 fn it_is_listed_and_its_caps_are_what_it_can_do() {
-    let Some(_alone) = in_machine("uvc::it_is_listed") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let _camera = UsbCamera::plugged();
@@ -36,7 +36,7 @@ fn it_is_listed_and_its_caps_are_what_it_can_do() {
 
 #[test]
 fn every_size_streams_without_a_gap() {
-    let Some(_alone) = in_machine("uvc::every_size_streams") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let _camera = UsbCamera::plugged();
@@ -59,7 +59,7 @@ fn every_size_streams_without_a_gap() {
 
 #[test]
 fn the_size_is_the_nearest_and_an_impossible_one_is_an_error() {
-    let Some(_alone) = in_machine("uvc::the_size") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let _camera = UsbCamera::plugged();
@@ -79,7 +79,7 @@ fn the_size_is_the_nearest_and_an_impossible_one_is_an_error() {
 
 #[test]
 fn controls_arrive_in_the_camera_and_show_in_its_picture() {
-    let Some(_alone) = in_machine("uvc::controls") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let camera = UsbCamera::plugged();
@@ -110,7 +110,7 @@ fn controls_arrive_in_the_camera_and_show_in_its_picture() {
 
 #[test]
 fn two_hundred_changes_while_frames_flow_end_with_the_last() {
-    let Some(_alone) = in_machine("uvc::two_hundred_changes") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let camera = UsbCamera::plugged();
@@ -133,7 +133,7 @@ fn two_hundred_changes_while_frames_flow_end_with_the_last() {
 
 #[test]
 fn a_control_that_the_driver_refuses_costs_no_stream() {
-    let Some(_alone) = in_machine("uvc::a_refused_control") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let camera = UsbCamera::plugged();
@@ -162,7 +162,7 @@ fn a_control_that_the_driver_refuses_costs_no_stream() {
 
 #[test]
 fn what_is_set_before_the_start_is_there_at_every_start() {
-    let Some(_alone) = in_machine("uvc::set_before_the_start") else {
+    let Some(_alone) = in_machine() else {
         return;
     };
     let mut source = None;
