@@ -2,6 +2,7 @@
 
 use crate::{
     camera::{ID, SIZES, UsbCamera, frames_in_order, number_of, usb_source},
+    common::source::Source,
     in_machine,
 };
 use gst::prelude::*;
@@ -132,32 +133,75 @@ fn two_hundred_changes_while_frames_flow_end_with_the_last() {
 }
 
 #[test]
-fn a_control_that_the_driver_refuses_costs_no_stream() {
-    let Some(_alone) = in_machine() else {
-        return;
-    };
+fn a_control_that_the_driver_refuses_costs_three_frames_and_a_warning() {
+    let Some(_alone) = in_machine() else { return };
     let camera = UsbCamera::plugged();
     let source = usb_source("! video/x-raw,width=320,height=240");
     source.set_state(gst::State::Playing);
     frames_in_order(&source, 5);
     // The camera exposes by itself: its driver lets nobody set the time before that is ended.
     source.element.set_property("exposure-time", 5000);
-    for _ in 0..20 {
-        source.pull().unwrap();
-    }
-    println!(
-        "NOTE: exposure-time while the camera exposes by itself: arrived {:?}, requests cancelled {}, error {:?}",
-        camera.control("exposure-time"),
-        source.counter("requests-cancelled"),
-        source.error()
-    );
+    source.element.set_property("brightness", 0.5f32);
+    camera.wait_for_control(&source, "brightness", 192);
+    let warning = warning_within(&source, 60).expect("a warning");
+    assert!(warning.contains("exposure-time"), "{warning}");
+    println!("NOTE: exposure-time while the camera exposes by itself: {warning}");
+    assert!(source.counter("requests-cancelled") <= 4);
+    assert_eq!(camera.control("exposure-time"), None);
+    source.element.set_property("brightness", 0.0f32);
     source
         .element
         .set_property_from_str("exposure-time-mode", "manual");
-    camera.wait_for_control(&source, "exposure-mode", 1);
     source.element.set_property("exposure-time", 7000);
     camera.wait_for_control(&source, "exposure-time", 70);
+    assert_eq!(camera.control("exposure-mode"), Some(1));
+    camera.wait_for_control(&source, "brightness", 128);
+    let before = source.counter("requests-cancelled");
+    for _ in 0..20 {
+        source.pull().unwrap();
+    }
     frames_in_order(&source, 10);
+    assert_eq!(source.counter("requests-cancelled"), before);
+    assert_eq!(source.error(), None);
+}
+
+#[test]
+fn a_control_that_the_driver_refuses_at_the_start_does_not_keep_it_from_starting() {
+    let Some(_alone) = in_machine() else { return };
+    let camera = UsbCamera::plugged();
+    let source = usb_source("exposure-time=5000 contrast=4 ! video/x-raw,width=320,height=240");
+    for _ in 0..2 {
+        source.set_state(gst::State::Playing);
+        camera.wait_for_control(&source, "contrast", 255);
+        for _ in 0..10 {
+            source.pull().unwrap();
+        }
+        let warning = warning_within(&source, 60).expect("a warning");
+        assert!(warning.contains("exposure-time"), "{warning}");
+        assert_eq!(source.error(), None);
+        source.set_state(gst::State::Null);
+    }
+    assert_eq!(camera.control("exposure-time"), None);
+    let source = usb_source(
+        "exposure-time=5000 exposure-time-mode=manual ! video/x-raw,width=320,height=240",
+    );
+    source.set_state(gst::State::Playing);
+    camera.wait_for_control(&source, "exposure-time", 50);
+    frames_in_order(&source, 10);
+    assert_eq!(warning_within(&source, 1), None);
+}
+
+/// The warning that comes while so many frames do.
+fn warning_within(source: &Source, frames: u32) -> Option<String> {
+    let bus = source.pipeline.bus().unwrap();
+    (0..frames).find_map(|_| {
+        source.pull().unwrap();
+        let message = bus.pop_filtered(&[gst::MessageType::Warning])?;
+        match message.view() {
+            gst::MessageView::Warning(warning) => Some(warning.error().to_string()),
+            _ => None,
+        }
+    })
 }
 
 #[test]
