@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # Sourced by tests/vm.sh: starts the machine, and shows what happens in it.
-: "${root:?}" "${work:?}" "${log:?}"
+: "${root:?}" "${work:?}" "${log:?}" # and `userland`, of userland.sh
 
-# Emulated in software: what a processor with KVM does in addition is not worth a second way. The userland below ROOT is shared read-only.
-machine() {
-    local tags=(usr etc checkout out) folders=("$userland/usr" "$userland/etc" "$root" "$work/out") shares=() index read_only=on
+# Emulated in software, so that it is the same everywhere. What it is to see is shared read-only, but for target/vm/out.
+machine() { # SECONDS
+    local tags=(usr etc checkout out) folders=("${userland?}/usr" "$userland/etc" "$root" "$work/out") shares=() index read_only=on
     for index in "${!tags[@]}"; do
         [ "${tags[index]}" != out ] || read_only=off
         shares+=(
@@ -27,7 +27,7 @@ show_news() {
     ((${#lines[@]} == 0)) || printf '%s\n' "${lines[@]}"
 }
 
-# Runs the jobs in the machine. Returns when it has powered off, or when SECONDS have gone by.
+# Runs the jobs in the machine. Returns when it has powered off, or after so many seconds.
 run_machine() {
     local told=$SECONDS begun=$SECONDS status=0
     rm -f "$work"/out/{log,console,dmesg} "$work"/out/*.err
@@ -50,6 +50,6 @@ run_machine() {
     if ! grep -q '^machine: .*powering off' "$work/out/log"; then
         tail -n 30 "$work/out/console" "$log"
         ((status != 124)) || say "it had not ended after $1 s"
-        echo "test the_machine_powers_off ... FAILED"
+        echo "test the_machine_powers_off ... FAILED" | tee -a "$work/out/log"
     fi
 }

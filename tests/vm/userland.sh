@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # Sourced by tests/vm.sh: what the machine runs. The host's own userland needs nothing; Debian's testing is made here, and the plugin is built in it.
-: "${root:?}" "${work:?}" "${here:?}"
+: "${root:?}" "${work:?}" "${log:?}"
+userland='' # the folder whose /usr and /etc the machine gets
+registry='' # where GStreamer's list of its plugins is, there
 
 # Of the host: what the tests were built with here.
 host_userland() {
@@ -8,7 +10,6 @@ host_userland() {
     registry="$work/registry"
     step "building the tests (minutes, the first time)" env -C "$root" \
         cargo test --release --no-run --features harness,simulated --test vm_jobs
-    program=$(executable)
     # Reading all of GStreamer's plugins takes the machine a minute.
     step "listing GStreamer's plugins" env GST_REGISTRY="$registry" gst-inspect-1.0
 }
@@ -36,7 +37,6 @@ testing_userland() {
     step "building the tests for Debian's testing (minutes, the first time)" in_testing env -C "$root" PATH="$cargo/bin:/usr/bin:/usr/sbin" \
         CARGO_HOME="$cargo" RUSTUP_HOME="$rustup" RUSTUP_TOOLCHAIN="$(rustup_toolchain)" PKG_CONFIG=/usr/bin/pkg-config CARGO_NET_OFFLINE=true \
         cargo test --release --no-run --features harness,simulated --test vm_jobs --target-dir target/vm/build-testing
-    program=$(executable)
 }
 
 rustup_toolchain() { (cd "$root" && rustup show active-toolchain | cut -d ' ' -f 1); }
@@ -48,11 +48,11 @@ testing_system() {
     find_mirror
     as_root rm -rf "$new" "$userland"
     # An older debootstrap does not know the suite's name, and all suites are made alike.
-    step "making a Debian testing (minutes)" as_root debootstrap --variant=minbase --keyring="$keyring" testing "$new" "$mirror" sid
+    step "making a Debian testing (minutes)" as_root debootstrap --variant=minbase --keyring="${keyring:?}" testing "$new" "${mirror:?}" sid
     userland=$new
     step "installing ${#testing_packages[@]} packages there" in_testing env DEBIAN_FRONTEND=noninteractive \
         apt-get -o APT::Install-Recommends=0 -o Acquire::Languages=none install -y "${testing_packages[@]}"
-    step "listing its plugins" in_testing env GST_REGISTRY=/var/registry gst-inspect-1.0
+    step "listing its plugins" in_testing env GST_REGISTRY="$registry" gst-inspect-1.0
     as_root install -D -m 644 "$root/pipelines/virtual.yaml" "$new/usr/share/libcamera/pipeline/virtual/virtual.yaml"
     as_root touch "$new/.made"
     userland="$work/testing"
