@@ -30,7 +30,7 @@ testing_packages=(
 
 testing_userland() {
     userland="$work/testing"
-    registry=/var/registry
+    registry=/usr/share/gstreamer-1.0/vm.registry
     testing_system
     local cargo=${CARGO_HOME:-$HOME/.cargo} rustup=${RUSTUP_HOME:-$HOME/.rustup}
     step "fetching the crates" cargo fetch --locked --manifest-path "$root/Cargo.toml"
