@@ -6,11 +6,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader, Write},
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread,
@@ -21,8 +22,10 @@ use gst::prelude::*;
 
 const CELL: &str = "SHM_BENCH_CELL";
 const READER: &str = "SHM_BENCH_READER";
-/// No push may take longer, or the sink counts as frozen.
-const FROZEN: Duration = Duration::from_secs(2);
+/// A push that takes longer is looked into: it is late, or the sink is frozen.
+const LATE: Duration = Duration::from_secs(2);
+/// How much longer it may take then, if it is not the stock sink's, which is known to freeze.
+const FROZEN: Duration = Duration::from_secs(30);
 
 struct Format {
     name: &'static str,
@@ -107,7 +110,11 @@ fn main() {
 fn cell(kind: &str, format: &str, readers: usize, stopped: usize) {
     let output = Command::new(std::env::current_exe().unwrap())
         .env(CELL, format!("{kind} {format} {readers} {stopped}"))
-        .stderr(Stdio::null())
+        .stderr(if kind == "shmsink" {
+            Stdio::null()
+        } else {
+            Stdio::inherit()
+        })
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -231,15 +238,20 @@ struct Pusher {
     times: mpsc::Receiver<Duration>,
     over: mpsc::Sender<()>,
     newest: Arc<AtomicU64>,
+    /// Whether it is in a push; if not it sleeps until the next is due.
+    pushes: Arc<AtomicBool>,
+    patience: Duration,
 }
 
 /// Pushes at the format's rate until told to stop.
-fn push(mut harness: gst_check::Harness, format: &'static Format) -> Pusher {
+fn push(mut harness: gst_check::Harness, format: &'static Format, patience: Duration) -> Pusher {
     let (pushed, times) = mpsc::channel();
     let (over, is_over) = mpsc::channel();
     let newest = Arc::new(AtomicU64::new(0));
     let stamp_of_newest = newest.clone();
-    thread::spawn(move || {
+    let pushes = Arc::new(AtomicBool::new(false));
+    let is_pushing = pushes.clone();
+    let work = move || {
         // More than a sink keeps, so that one can always be written.
         let mut buffers: Vec<gst::Buffer> = (0..4)
             .map(|value| gst::Buffer::from_mut_slice(vec![value; format.size]))
@@ -259,7 +271,9 @@ fn push(mut harness: gst_check::Harness, format: &'static Format) -> Pusher {
             let buffer = buffer.clone();
             thread::sleep(next.saturating_duration_since(Instant::now()));
             let before = Instant::now();
+            is_pushing.store(true, Ordering::SeqCst);
             let result = harness.push(buffer);
+            is_pushing.store(false, Ordering::SeqCst);
             let _ = pushed.send(before.elapsed());
             stamp_of_newest.store(stamp, Ordering::SeqCst);
             if let Err(error) = result {
@@ -270,11 +284,17 @@ fn push(mut harness: gst_check::Harness, format: &'static Format) -> Pusher {
         }
         // Its element goes to NULL when it is dropped, which is up to the cell.
         std::mem::forget(harness);
-    });
+    };
+    thread::Builder::new()
+        .name("pusher".to_owned())
+        .spawn(work)
+        .unwrap();
     Pusher {
         times,
         over,
         newest,
+        pushes,
+        patience,
     }
 }
 
@@ -284,7 +304,7 @@ impl Pusher {
         let until = Instant::now() + duration;
         let mut times = Vec::new();
         while Instant::now() < until {
-            match self.times.recv_timeout(FROZEN) {
+            match self.times.recv_timeout(LATE).or_else(|_| self.late()) {
                 Ok(time) => times.push(time),
                 Err(error) => {
                     eprintln!("no push: {error}");
@@ -294,6 +314,58 @@ impl Pusher {
         }
         Some(times)
     }
+
+    /// Says what holds the push up: a thread that waits to run (its delay grows by seconds) is the machine's business, one that sleeps in a lock
+    /// is ours. Then waits on.
+    fn late(&self) -> Result<Duration, mpsc::RecvTimeoutError> {
+        let before = run_delays();
+        eprintln!(
+            "no push for {LATE:?}; the pusher is {}",
+            if self.pushes.load(Ordering::SeqCst) {
+                "in a push"
+            } else {
+                "not in a push"
+            }
+        );
+        let begun = Instant::now();
+        let came = self.times.recv_timeout(self.patience);
+        eprintln!("{came:?} after {:?} more", begun.elapsed());
+        for (thread, (name, state, delay)) in run_delays() {
+            let earlier = before.get(&thread).map_or(0, |(_, _, delay)| *delay);
+            let grown = Duration::from_nanos(delay - earlier);
+            eprintln!(
+                "  {name}: {state}, has waited to run for {:?}, {grown:?} of them since",
+                Duration::from_nanos(delay)
+            );
+        }
+        came
+    }
+
+    /// Ends it, so that it is not the pusher's last push that a change of state waits for.
+    fn end(self) {
+        let _ = self.over.send(());
+        while self.times.recv_timeout(self.patience).is_ok() {}
+    }
+}
+
+/// Of each thread of this process: its name, its state, and how long it has waited to run, in nanoseconds.
+fn run_delays() -> BTreeMap<String, (String, String, u64)> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    tasks
+        .filter_map(|task| {
+            let read = |name: &str| std::fs::read_to_string(task.path().join(name)).ok();
+            let (name, status, delay) = (read("comm")?, read("status")?, read("schedstat")?);
+            let state = status
+                .lines()
+                .find_map(|line| line.strip_prefix("State:"))?;
+            let delay = delay.split_whitespace().nth(1)?.parse().ok()?;
+            let thread = task.file_name().to_string_lossy().into_owned();
+            Some((
+                thread,
+                (name.trim().to_owned(), state.trim().to_owned(), delay),
+            ))
+        })
+        .collect()
 }
 
 /// This process's shared memory objects, of either sink. The stock one pads the number with spaces.
@@ -349,7 +421,12 @@ fn run_cell(cell: &str) {
         thread::sleep(Duration::from_millis(1));
     }
     let seconds = Duration::from_secs(number("DURATION", 3));
-    let pusher = push(harness, format);
+    let patience = if kind == "shmsink" {
+        Duration::ZERO
+    } else {
+        FROZEN
+    };
+    let pusher = push(harness, format, patience);
     // Caches, page tables and memory settle.
     let mut warm = pusher.pushes(Duration::from_secs(1));
     let has_memory = || {
@@ -392,7 +469,7 @@ fn run_cell(cell: &str) {
             Some(Duration::from_nanos(came.saturating_sub(resumed)))
         });
     let frozen = times.is_none() || pusher.pushes(Duration::from_millis(100)).is_none();
-    let _ = pusher.over.send(());
+    pusher.end();
     let (done, null) = mpsc::channel();
     thread::spawn(move || {
         let begun = Instant::now();

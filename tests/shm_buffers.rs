@@ -247,6 +247,26 @@ fn what_upstream_writes_into_a_frame_that_it_has_pushed_no_reader_sees() {
 }
 
 #[test]
+fn t11_a_slot_that_was_pushed_many_times_comes_back() {
+    let _alone = alone("a slot that is pushed many times");
+    let mut rig = Rig::new("again", 1000, &[]);
+    let pool = offered_pool(&mut rig);
+    let _client = healthy(&rig);
+    for value in 0..8 {
+        let buffer = filled(&pool, value);
+        for _ in 0..3 {
+            rig.push_buffer(buffer.clone());
+            wait_until("it is acked", SOON, || {
+                first_client(&rig, "outstanding") == 0
+            });
+        }
+    }
+    assert_eq!(rig.stat("frames-zero-copy"), 24);
+    drop(filled(&pool, 0));
+    assert_eq!(rig.stat("slots-upstream"), 0);
+}
+
+#[test]
 fn t21_slots_that_are_let_go_of_elsewhere_come_back() {
     let _alone = alone("t21");
     let mut rig = Rig::new("t21", 1000, &[]);

@@ -126,7 +126,7 @@ impl World {
             }
             Step::Evict(index) => {
                 if let Some(id) = self.id(index) {
-                    self.server.handle_evict(id);
+                    self.server.handle_evict(id, Why::Asked);
                 }
             }
             Step::Publish => self.publish(None),
@@ -606,8 +606,8 @@ fn what_an_evicted_client_holds_is_not_written_until_it_lets_go_or_the_area_is_o
             while world.transmit(id) {}
         }
         let held: Vec<_> = world.server.held(id).copied().collect();
-        assert!(world.server.handle_evict(id));
-        assert!(!world.server.handle_evict(id), "twice");
+        assert!(world.server.handle_evict(id, Why::Asked));
+        assert!(!world.server.handle_evict(id, Why::Asked), "twice");
         assert_eq!(world.server.snapshot(world.now).slots_quarantined, 2);
         world.take(Step::Connect);
         let other = world.id(1).unwrap();
@@ -650,7 +650,7 @@ fn a_place_in_quarantine_is_free_in_a_fresh_area() {
     world.take(Step::Connect);
     world.take(Step::Publish);
     while world.transmit(id) {}
-    assert!(world.server.handle_evict(id));
+    assert!(world.server.handle_evict(id, Why::Asked));
     // It holds one slot of six, but its place as well.
     let connect = |world: &mut World| world.server.handle_connect(Peer::default(), world.now);
     assert_eq!(connect(&mut world), Err(Refusal::Full));
@@ -669,7 +669,18 @@ fn nothing_is_wanted_for_a_client_that_was_evicted_before_it_had_its_share() {
     world.take(Step::Publish);
     let second = world.id(1).unwrap();
     while world.transmit(second) {}
-    assert!(world.server.handle_evict(second));
+    let last = world.server.last_in_line();
+    assert!(last.is_some());
+    let held: Vec<_> = world.server.held(second).copied().collect();
+    assert!(world.server.handle_evict(second, Why::Asked));
+    // Its frame is still to come back: nobody else has to go for want of memory.
+    assert_eq!(world.server.last_in_line(), None);
+    for frame in held {
+        world
+            .server
+            .handle_ack(second, frame.offset, world.now)
+            .unwrap();
+    }
     while let Some((layout, slot)) = world.server.slot_wanted(0) {
         // Whoever asks for memory must be one that could be parted with if there is none.
         assert!(world.server.last_in_line().is_some());

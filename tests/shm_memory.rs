@@ -13,6 +13,7 @@ use std::{
 
 use common::{
     client::{first_client, healthy},
+    reader::{ReaderOptions, Seen},
     rig::{Rig, alone},
     wait_until,
 };
@@ -21,6 +22,12 @@ const CAPS: &str = "video/x-raw,format=NV12,width=3840,height=2160,framerate=60/
 const SIZE: usize = 3840 * 2160 * 3 / 2;
 const SOON: Duration = Duration::from_secs(10);
 const FRAME: Duration = Duration::from_micros(16_667);
+
+/// Not a test: what this program does when it is started as a reader.
+#[test]
+fn reader_process() {
+    common::reader::run_if_asked();
+}
 
 fn frame(size: usize) -> gst::Buffer {
     gst::Buffer::with_size(size).unwrap()
@@ -128,12 +135,48 @@ fn much_memory_does_not_keep_the_element_from_null() {
         .unwrap();
     println!("NULL with much memory took {quickest:?}");
     assert!(quickest < Duration::from_millis(100), "{quickest:?}");
+    wait_for_memory();
+}
+
+/// What sinks have given back is the system's again.
+fn wait_for_memory() {
     wait_until("no thread of ours is left", SOON, || {
         !common::holdings()
             .1
             .iter()
             .any(|name| name.starts_with("shm "))
     });
+}
+
+#[test]
+fn a_stopped_reader_keeps_no_more_than_its_frames_when_the_sink_is_gone() {
+    let _alone = alone("what a stopped reader keeps");
+    let in_use = || {
+        let all = rustix::fs::statvfs("/dev/shm").unwrap();
+        (all.f_blocks - all.f_bfree) * all.f_frsize
+    };
+    wait_for_memory();
+    let before = in_use();
+    let mut rig = Rig::new("keeps", 1000, &[]);
+    rig.set_caps(CAPS);
+    let mut stopped = rig.reader_with(&ReaderOptions::default());
+    rig.push_buffer(frame(SIZE));
+    stopped.frame();
+    stopped.stop();
+    stream(&mut rig, 8);
+    assert_eq!(first_client(&rig, "outstanding"), 4);
+    rig.stop();
+    // Four frames, in slots that are a little larger.
+    let kept = 4 * (SIZE as u64 + (1 << 17));
+    wait_until("the rest is given back", SOON, || {
+        in_use().saturating_sub(before) <= kept
+    });
+    assert!(
+        in_use() - before >= 3 * SIZE as u64,
+        "it still has its frames"
+    );
+    stopped.kill();
+    wait_until("and all of it", SOON, || in_use() <= before);
 }
 
 const SMALL: &str = "SHM_SMALL";
@@ -203,6 +246,37 @@ fn small_dev_shm_process() {
     );
     drop(rig);
     healthy.join().unwrap();
+    drop(file);
+    std::fs::remove_file(full).unwrap();
+
+    // It is full when frames become larger: what the old size had is enough for one client's window.
+    let mut rig = Rig::new("smallgoes", 1000, &[]);
+    rig.set_caps("video/x-raw,format=GRAY8,width=640,height=720,framerate=30/1");
+    let mut readers = [0, 1].map(|_| rig.reader_with(&ReaderOptions::default()));
+    rig.push_buffer(gst::Buffer::from_slice(vec![1; 640 * 720]));
+    for reader in &mut readers {
+        assert_eq!(reader.frame(), Seen::of(&vec![1; 640 * 720]));
+    }
+    wait_until("both have their windows", SOON, || {
+        rig.stat("slots-reserved") == 10
+    });
+    let mut file = std::fs::File::create(full).unwrap();
+    while std::io::Write::write_all(&mut file, &[0; 65536]).is_ok() {}
+    rig.set_caps("video/x-raw,format=GRAY8,width=960,height=700,framerate=30/1");
+    let frame_of = |value| vec![value; 960 * 700];
+    for value in 2..20 {
+        let buffer = gst::Buffer::from_slice(frame_of(value));
+        assert_eq!(rig.try_push(buffer), Ok(gst::FlowSuccess::Ok));
+        thread::sleep(Duration::from_millis(5));
+    }
+    wait_until("one has gone", SOON, || rig.stat("clients-evicted") == 1);
+    assert_eq!(rig.num_clients(), 1);
+    rig.push_buffer(gst::Buffer::from_slice(frame_of(99)));
+    let [stays, _goes] = &mut readers;
+    while stays.frame() != Seen::of(&frame_of(99)) {}
+    rig.assert_no_error();
+    drop(rig);
+    drop(readers);
     drop(file);
     std::fs::remove_file(full).unwrap();
 

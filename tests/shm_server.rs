@@ -11,7 +11,7 @@ use gstlibcamerars::os::copy::{LARGE, copy};
 use gstlibcamerars::shm::{
     client::{ClientId, Peer},
     layout::{Layout, LayoutError, Limits, MAX_AREAS, RESERVE},
-    server::{Admission, Eviction, Refusal, Server, Why},
+    server::{Admission, Eviction, Refusal, Server, UnknownAck, Why},
     snapshot::ClientState,
     wire::{AckParser, MESSAGE_SIZE, Message, NotAnAck},
 };
@@ -461,6 +461,43 @@ fn a_closed_area_gives_back_what_nobody_holds() {
     assert!(publish(&mut server, 2));
     let got = received(&mut server, id);
     assert_eq!(sizes(&got), [2]);
+}
+
+#[test]
+fn a_bound_that_is_set_while_an_area_is_made_is_heeded_by_the_next() {
+    let mut server = server(limits(4, 2));
+    server.handle_connect(Peer::default(), NOW).unwrap();
+    let layout = server.plan_area(2000).unwrap();
+    server.set_area_size(Some(layout.length() * 2));
+    server.handle_area(layout, "/area", layout.slots);
+    assert_eq!(server.admit(1, None), Admission::NeedsFreshArea);
+    new_area(&mut server, 2000);
+    assert!(publish(&mut server, 1));
+}
+
+#[test]
+fn who_was_evicted_may_ack_what_it_was_told_of_and_no_more() {
+    let mut server = server(limits(4, 2));
+    let id = server.handle_connect(Peer::default(), NOW).unwrap();
+    for _ in 0..2 {
+        publish(&mut server, 1);
+    }
+    let old = offsets(&received(&mut server, id));
+    new_area(&mut server, 1000);
+    publish(&mut server, 1);
+    let current = offsets(&received(&mut server, id));
+    assert!(server.handle_evict(id, Why::Asked));
+    // Two of the old area are lost, and the one of the current area is in quarantine.
+    for offset in &old {
+        assert_eq!(server.handle_ack(id, *offset, NOW), Ok(()));
+    }
+    let offset = old[0];
+    assert_eq!(
+        server.handle_ack(id, offset, NOW),
+        Err(UnknownAck { offset })
+    );
+    assert_eq!(server.handle_ack(id, current[0], NOW), Ok(()));
+    assert_eq!(server.poll_forgotten(), Some(id));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::{
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use common::{
@@ -198,6 +198,32 @@ fn t10_clients_that_never_read_or_ack_are_passed_by() {
     rig.in_step(&mut readers, 0..500);
     assert_eq!(rig.num_clients(), 4);
     assert_eq!(rig.stat("frames-dropped-no-slot"), 0);
+}
+
+/// 100 in 100 ms: more at once come only from a nuisance.
+#[test]
+fn t08_no_more_clients_are_taken_on_than_anybody_needs() {
+    let _alone = alone("accept limit");
+    let mut rig = Rig::new("limit", 1000, &[("max-clients", "256")]);
+    let mut readers = [rig.reader()];
+    rig.in_step(&mut readers, 0..2);
+    let begun = Instant::now();
+    // More wait than the limit allows; none of them is turned away.
+    let crowd: Vec<_> = (0..250)
+        .map(|_| UnixStream::connect(&rig.path).unwrap())
+        .collect();
+    let mut counter = 2;
+    while rig.num_clients() < 251 {
+        rig.in_step(&mut readers, counter..counter + 1);
+        counter += 1;
+        assert!(begun.elapsed() < SOON, "{} clients", rig.num_clients());
+    }
+    // Two whole periods after the first hundred and the second.
+    let took = begun.elapsed();
+    assert!(took > Duration::from_millis(150), "{took:?}");
+    assert_eq!(rig.client_stat(readers[0].pid(), "skipped"), 0);
+    drop(crowd);
+    rig.wait_for_clients(1);
 }
 
 #[test]

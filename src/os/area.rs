@@ -6,8 +6,10 @@
 use std::{
     ffi::c_void,
     fmt,
+    mem::ManuallyDrop,
     ops::{Deref, DerefMut, Range},
     os::fd::OwnedFd,
+    path::Path,
     ptr::NonNull,
 };
 
@@ -17,6 +19,7 @@ use rustix::{
     mm::{self, Advice, MapFlags, ProtFlags},
 };
 
+use super::reaper;
 use crate::sync::Arc;
 use crate::sync::LazyLock;
 use crate::sync::Mutex;
@@ -26,6 +29,8 @@ const DIRECTORY: &str = "/dev/shm";
 /// Of every area's name; the owner, the process and a number follow.
 const PREFIX: &str = "libcamerars.";
 const PAGE: usize = 4096;
+/// Bytes that are given memory in one call. A signal undoes what a call has done so far, and one that comes often would undo a large one for ever.
+const PART: u64 = 4 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum AreaError {
@@ -48,11 +53,30 @@ fn failed(step: &'static str) -> impl Fn(Errno) -> AreaError {
     }
 }
 
-/// A named shared memory object and our mapping of it. The name goes with the last reference; readers that have mapped it keep their mapping.
-pub struct Area {
+/// A shared memory object and our mapping of it.
+struct Memory {
     fd: OwnedFd,
     base: NonNull<u8>,
     length: usize,
+}
+
+// SAFETY: the mapping belongs to this value and lives as long; it is written through `Lent` only.
+unsafe impl Send for Memory {}
+// SAFETY: as above. What a reference offers does not touch the contents beyond reads that fault pages in; `lend` gives no byte out twice.
+unsafe impl Sync for Memory {}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: this value's own mapping, of that length; nobody has a reference into it any more.
+        let _ = unsafe { mm::munmap(self.base.as_ptr().cast(), self.length) };
+    }
+}
+
+/// A named shared memory object. The name goes with the last reference, and the memory soon after it, on a thread of its own: for a gigabyte the
+/// system takes a tenth of a second. Readers that have mapped it keep their mapping.
+pub struct Area {
+    /// Until it is dropped.
+    memory: ManuallyDrop<Memory>,
     name: String,
     /// The name is taken, and not removed yet.
     linked: AtomicBool,
@@ -60,16 +84,11 @@ pub struct Area {
     lent: Mutex<Vec<Range<usize>>>,
 }
 
-// SAFETY: the mapping belongs to this value and lives as long; it is written through `Lent` only.
-unsafe impl Send for Area {}
-// SAFETY: as above. What `&Area` offers does not touch the contents beyond reads that fault pages in; `lend` gives no byte out twice.
-unsafe impl Sync for Area {}
-
 impl fmt::Debug for Area {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Area")
             .field("name", &self.name)
-            .field("length", &self.length)
+            .field("length", &self.memory.length)
             .finish_non_exhaustive()
     }
 }
@@ -101,18 +120,21 @@ impl Area {
             )
         }
         .map_err(failed("map shared memory"))?;
-        let mut area = Area {
+        let memory = Memory {
             fd,
             base: NonNull::new(base.cast()).ok_or(failed("map shared memory")(Errno::INVAL))?,
             length: size,
+        };
+        let mut area = Area {
+            memory: ManuallyDrop::new(memory),
             name: String::new(),
             linked: AtomicBool::new(false),
             lent: Mutex::new(Vec::new()),
         };
         area.reserve(0..reserved)?;
-        fs::fchmod(&area.fd, Mode::from_raw_mode(mode))
+        fs::fchmod(&area.memory.fd, Mode::from_raw_mode(mode))
             .map_err(failed("set the mode of shared memory"))?;
-        area.name = link(&area.fd)?;
+        area.name = link(&area.memory.fd)?;
         area.linked = AtomicBool::new(true);
         Ok(Arc::new(area))
     }
@@ -122,7 +144,7 @@ impl Area {
     pub fn lend(self: &Arc<Self>, offset: u64, size: u64) -> Option<Lent> {
         let start = usize::try_from(offset).ok()?;
         let end = start.checked_add(usize::try_from(size).ok()?)?;
-        if end > self.length {
+        if end > self.memory.length {
             return None;
         }
         let mut lent = self.lent.lock();
@@ -142,8 +164,8 @@ impl Area {
 
     /// Where a byte lies in the area, if it does.
     pub fn offset_of(&self, byte: *const u8) -> Option<u64> {
-        let offset = byte.addr().checked_sub(self.base.as_ptr().addr())?;
-        (offset < self.length).then_some(offset as u64)
+        let offset = byte.addr().checked_sub(self.memory.base.as_ptr().addr())?;
+        (offset < self.memory.length).then_some(offset as u64)
     }
 
     /// The name for `shm_open`, with its slash.
@@ -165,9 +187,15 @@ impl Area {
         if size == 0 {
             return Ok(());
         }
-        loop {
-            match fs::fallocate(&self.fd, FallocateFlags::empty(), bytes.start, size) {
-                Ok(()) => break,
+        // Known before, or the parts would take all the memory that this machine has before they fail.
+        if free_and_total().is_some_and(|(free, _)| size > free) {
+            return Err(no_space(size));
+        }
+        let mut start = bytes.start;
+        while start < bytes.end {
+            let part = PART.min(bytes.end - start);
+            match fs::fallocate(&self.memory.fd, FallocateFlags::empty(), start, part) {
+                Ok(()) => start += part,
                 Err(Errno::INTR) => (),
                 Err(Errno::NOSPC) => return Err(no_space(size)),
                 Err(errno) => return Err(failed("reserve shared memory")(errno)),
@@ -182,7 +210,7 @@ impl Area {
         let size = bytes.end.saturating_sub(bytes.start);
         // It only saves memory; where it cannot be done the memory goes with the area.
         let _ = fs::fallocate(
-            &self.fd,
+            &self.memory.fd,
             FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
             bytes.start,
             size,
@@ -193,12 +221,12 @@ impl Area {
     fn prefault(&self, bytes: Range<u64>) {
         let end = usize::try_from(bytes.end)
             .unwrap_or(usize::MAX)
-            .min(self.length);
+            .min(self.memory.length);
         let start = usize::try_from(bytes.start).unwrap_or(usize::MAX).min(end) / PAGE * PAGE;
         // SAFETY: inside the mapping, and MADV_POPULATE_WRITE changes no byte.
         let populated = unsafe {
             mm::madvise(
-                self.base.as_ptr().add(start).cast::<c_void>(),
+                self.memory.base.as_ptr().add(start).cast::<c_void>(),
                 end - start,
                 Advice::LinuxPopulateWrite,
             )
@@ -209,7 +237,7 @@ impl Area {
         // Before Linux 5.14. A read maps a page of shared memory as well as a write does.
         for page in (start..end).step_by(PAGE) {
             // SAFETY: inside the mapping and, having been allocated, backed by memory; volatile, as other processes' business is none of ours.
-            unsafe { self.base.as_ptr().add(page).read_volatile() };
+            unsafe { self.memory.base.as_ptr().add(page).read_volatile() };
         }
     }
 }
@@ -217,8 +245,9 @@ impl Area {
 impl Drop for Area {
     fn drop(&mut self) {
         self.unlink();
-        // SAFETY: this value's own mapping, of that length; nobody has a reference into it any more.
-        let _ = unsafe { mm::munmap(self.base.as_ptr().cast(), self.length) };
+        // SAFETY: taken this once, and `self` is not used after it.
+        let memory = unsafe { ManuallyDrop::take(&mut self.memory) };
+        reaper::later(move || drop(memory));
     }
 }
 
@@ -236,7 +265,7 @@ impl Deref for Lent {
         // SAFETY: inside the mapping, which lives as long as `area`; `lend` has given these bytes to nobody else.
         unsafe {
             std::slice::from_raw_parts(
-                self.area.base.as_ptr().add(self.bytes.start),
+                self.area.memory.base.as_ptr().add(self.bytes.start),
                 self.bytes.len(),
             )
         }
@@ -248,7 +277,7 @@ impl DerefMut for Lent {
         // SAFETY: as above, and `self` is borrowed mutably.
         unsafe {
             std::slice::from_raw_parts_mut(
-                self.area.base.as_ptr().add(self.bytes.start),
+                self.area.memory.base.as_ptr().add(self.bytes.start),
                 self.bytes.len(),
             )
         }
@@ -264,11 +293,22 @@ impl Drop for Lent {
     }
 }
 
+/// Bytes of the file system. `None` when it has no bound.
+fn free_and_total() -> Option<(u64, u64)> {
+    let stat = fs::statvfs(DIRECTORY).ok()?;
+    (stat.f_blocks > 0).then(|| (stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize))
+}
+
 fn no_space(asked: u64) -> AreaError {
-    let (free, total) = fs::statvfs(DIRECTORY).map_or((0, 0), |stat| {
-        (stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize)
-    });
+    let (free, total) = free_and_total().unwrap_or_default();
     AreaError::NoSpace { asked, free, total }
+}
+
+/// Nobody is to open these any more, even if somebody in this process still has them.
+pub fn remove(areas: impl IntoIterator<Item = Arc<Area>>) {
+    for area in areas {
+        area.unlink();
+    }
 }
 
 /// Removes the areas of this user's processes that were killed. Readers that have mapped one keep it.
@@ -286,11 +326,17 @@ pub fn remove_abandoned() {
         let Ok(fd) = fs::open(&path, flags, Mode::empty()) else {
             continue;
         };
-        if fs::flock(&fd, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        if fs::flock(&fd, FlockOperation::NonBlockingLockExclusive).is_ok() && is_at(&fd, &path) {
             // Somebody else may have been faster.
             let _ = fs::unlink(&path);
         }
     }
+}
+
+/// Somebody else may have removed that name, and a living process of the same number may have taken it.
+fn is_at(fd: &OwnedFd, path: &Path) -> bool {
+    let there = fs::lstat(path).map(|there| (there.st_dev, there.st_ino));
+    there.is_ok() && there == fs::fstat(fd).map(|here| (here.st_dev, here.st_ino))
 }
 
 /// Gives the object a name that no other has.

@@ -1,7 +1,14 @@
 //! Gives memory back on a thread of its own: for an area of a gigabyte the system takes a tenth of a second, which neither the stream nor clients
 //! nor a change of state are to wait for. The thread lives only as long as there is something to do.
 
-use std::{collections::VecDeque, fmt, ops::Range, thread};
+use std::{
+    collections::VecDeque,
+    fmt,
+    ops::Range,
+    panic::{self, AssertUnwindSafe},
+    thread,
+    time::{Duration, Instant},
+};
 
 use super::area::Area;
 use crate::sync::{Arc, Condvar, LazyLock, Mutex};
@@ -27,19 +34,6 @@ impl fmt::Debug for State {
 static STATE: LazyLock<Mutex<State>> = LazyLock::new(|| Mutex::new(State::default()));
 static IDLE: LazyLock<Condvar> = LazyLock::new(Condvar::new);
 
-/// Drops areas that nobody is to open any more: their names go at once.
-pub fn drop_later(areas: impl IntoIterator<Item = Arc<Area>>) {
-    for area in areas {
-        area.unlink();
-        later(move || drop(area));
-    }
-}
-
-/// Drops what may be the last reference to an area. Its name is others' to remove: clients may still have to open it.
-pub fn let_go_later(area: impl Send + 'static) {
-    later(move || drop(area));
-}
-
 /// [`Area::give_back`].
 pub fn give_back_later(freed: impl IntoIterator<Item = (Arc<Area>, Range<u64>)>) {
     for (area, bytes) in freed {
@@ -52,15 +46,14 @@ pub fn is_busy() -> bool {
     STATE.lock().running
 }
 
-/// Waits until all that was asked for is done. For who needs that memory.
-pub fn finish() {
+/// Waits until all that was asked for is done, but no longer than that: others of this process may ask for more. For who needs that memory.
+pub fn finish(limit: Duration) {
+    let deadline = Instant::now() + limit;
     let mut state = STATE.lock();
-    while state.running {
-        IDLE.wait(&mut state);
-    }
+    while state.running && !IDLE.wait_until(&mut state, deadline).timed_out() {}
 }
 
-fn later(work: impl FnOnce() + Send + 'static) {
+pub(super) fn later(work: impl FnOnce() + Send + 'static) {
     {
         let mut state = STATE.lock();
         state.work.push_back(Box::new(work));
@@ -86,6 +79,7 @@ fn run() {
             IDLE.notify_all();
             return;
         };
-        work();
+        // Whatever goes wrong with one, the others are done, and nobody waits for ever.
+        let _ = panic::catch_unwind(AssertUnwindSafe(work));
     }
 }

@@ -69,6 +69,8 @@ pub(super) struct Client {
     share: usize,
     /// It is told and promised nothing more. It is still here because it may look at what it holds of the current area.
     evicted: bool,
+    /// Acks that may come of frames that were taken away from it.
+    late_acks: usize,
     /// Frames have been passing it by since then, without an ack in between.
     passed_by_since: Option<Duration>,
     /// For too long.
@@ -92,6 +94,7 @@ impl Client {
             announced: Vec::new(),
             share: 0,
             evicted: false,
+            late_acks: 0,
             passed_by_since: None,
             stalled: false,
             last_sequence,
@@ -143,6 +146,18 @@ impl Client {
     /// False when it was evicted already.
     pub(super) fn evict(&mut self) -> bool {
         !std::mem::replace(&mut self.evicted, true)
+    }
+
+    /// So many frames that it was told of were taken away from it.
+    pub(super) fn expect_acks(&mut self, count: usize) {
+        self.late_acks = count;
+    }
+
+    /// Whether an ack may be of one of those. Who sends more of them than that breaks the protocol.
+    pub(super) fn late_ack(&mut self) -> bool {
+        let expected = self.late_acks > 0;
+        self.late_acks = self.late_acks.saturating_sub(1);
+        expected
     }
 
     pub(super) fn is_evicted(&self) -> bool {

@@ -78,6 +78,8 @@ pub struct Layout {
     pub upstream: usize,
     /// Slots beyond what all clients are guaranteed, which can be lent.
     pub surplus: usize,
+    /// The bound on its size that it was made for.
+    pub limit: Option<u64>,
 }
 
 impl Layout {
@@ -125,6 +127,7 @@ impl Layout {
                     base: RESERVE + upstream,
                     upstream,
                     surplus: slots - guaranteed,
+                    limit: limits.area_size,
                 })
             }
         }

@@ -24,6 +24,7 @@ use crate::os::area::AreaError;
 use crate::os::listener::ListenError;
 use crate::shm::layout::LayoutError;
 use crate::shm::layout::UPSTREAM;
+use crate::shm::server::Why;
 use crate::shm::snapshot::Snapshot;
 
 #[derive(Debug, Default)]
@@ -62,7 +63,9 @@ impl ShmSink {
         };
         let evicted = {
             let server = &mut shared.lock().server;
-            server.find(fd).is_some_and(|id| server.handle_evict(id))
+            server
+                .find(fd)
+                .is_some_and(|id| server.handle_evict(id, Why::Asked))
         };
         shared.waker().wake();
         evicted

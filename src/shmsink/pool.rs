@@ -10,7 +10,6 @@ use gst::subclass::prelude::*;
 
 use super::shared::Shared;
 use crate::os::area::{Area, Lent};
-use crate::os::reaper;
 use crate::sync::{Arc, Mutex, Weak};
 
 glib::wrapper! {
@@ -48,17 +47,13 @@ impl Drop for UpstreamSlot {
         state
             .server
             .handle_upstream_done(self.generation, self.slot);
-        drop(state);
-        if let Some(area) = self.area.take().filter(|area| Arc::strong_count(area) == 1) {
-            reaper::let_go_later(area);
-        }
     }
 }
 
 /// A slot's memory for a frame of that size; `None` when there is none to be had.
 fn slot_memory(shared: &Arc<Shared>, size: usize) -> Option<gst::Memory> {
     // Slots that upstream has had come back only when the sink lets go of them, too.
-    shared.let_go_of_kept(false);
+    shared.let_go_of_kept();
     let (claim, area) = {
         let state = &mut *shared.lock();
         let claim = state.server.claim_for_upstream(size as u64)?;

@@ -122,6 +122,7 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .nick("Allowed users")
             .blurb(
                 "Numbers of users whose processes may connect, such as 1000,1001. Nothing (default) in this and in allow-gids: whoever perms lets. \
+                 The memory that frames lie in stays readable for whoever perms lets: they are to be no wider than these lists need. \
                  Otherwise a process must be in either list, as the kernel knew it when it connected, or is disconnected at once. What is no \
                  list of numbers is an error at the start",
             )

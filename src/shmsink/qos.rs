@@ -41,3 +41,35 @@ pub(super) fn message(
         .src(source)
         .build()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_first_of_many_drops_is_told_with_all_counts() {
+        gst::init().unwrap();
+        let mut reports = DropReports::default();
+        assert!(reports.is_due());
+        assert!((0..1000).all(|_| !reports.is_due()));
+        reports.last = reports.last.and_then(|last| last.checked_sub(PERIOD));
+        assert!(reports.is_due(), "a period later");
+
+        let mut buffer = gst::Buffer::new();
+        let time = gst::ClockTime::from_seconds(3);
+        buffer.get_mut().unwrap().set_pts(time);
+        let element = gst::Bin::new();
+        let message = message(&element, &buffer, 40, 2);
+        let gst::MessageView::Qos(qos) = message.view() else {
+            panic!("{message:?}");
+        };
+        let (live, _, _, timestamp, _) = qos.get();
+        assert!(live);
+        assert_eq!(timestamp, Some(time));
+        let (processed, dropped) = qos.stats();
+        assert_eq!(processed.value(), 40);
+        assert_eq!(dropped.value(), 2);
+    }
+}

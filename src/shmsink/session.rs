@@ -62,13 +62,20 @@ impl Session {
     /// Closes every connection, removes the socket and ends the control thread, which waits for nobody. May be called from a signal handler:
     /// those run on a thread that this does not join.
     pub fn stop(self, element: &ShmSink) {
+        // While it is known what clients hold: a stopped one keeps only that, not the whole area.
+        let freed = {
+            let mut state = self.shared.lock();
+            state.server.close_area();
+            state.take_freed()
+        };
+        reaper::give_back_later(freed);
         self.shared.stop();
         if self.thread.join().is_err() {
             gst::error!(CAT, obj = element, "The server's thread panicked");
         }
         let areas = std::mem::take(&mut self.shared.lock().areas);
-        reaper::drop_later(areas.into_values());
-        self.shared.let_go_of_kept(true);
+        area::remove(areas.into_values());
+        self.shared.close_kept();
     }
 }
 

@@ -21,10 +21,17 @@ pub(super) struct Shared {
     /// A leaf lock; see the rules in this folder's `mod.rs`.
     state: Mutex<State>,
     /// Another leaf: memories of upstream's that clients may be looking at.
-    kept: Mutex<Vec<gst::Buffer>>,
+    kept: Mutex<Kept>,
     changed: Condvar,
     waker: Waker,
     epoch: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    buffers: Vec<gst::Buffer>,
+    /// Nothing is kept any more: it would keep the server, and itself.
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -77,7 +84,7 @@ impl Shared {
                 unlocked: false,
                 stopped: false,
             }),
-            kept: Mutex::new(Vec::new()),
+            kept: Mutex::default(),
             changed: Condvar::new(),
             waker: Waker::new()?,
             epoch: Instant::now(),
@@ -157,21 +164,37 @@ impl Shared {
 
     /// From now on nobody can write to that memory of upstream's, until [`let_go_of_kept`](Self::let_go_of_kept).
     pub fn keep(&self, memory: gst::Memory) {
+        let mut kept = self.kept.lock();
+        // Of a frame that was published before. A memory in two of these buffers would look as if upstream had it still.
+        let is_kept = |buffer: &gst::Buffer| buffer.peek_memory(0).as_ptr() == memory.as_ptr();
+        if kept.closed || kept.buffers.iter().any(is_kept) {
+            return;
+        }
         let mut buffer = gst::Buffer::new();
         if let Some(buffer) = buffer.get_mut() {
             buffer.append_memory(memory);
         }
-        self.kept.lock().push(buffer);
+        kept.buffers.push(buffer);
     }
 
-    /// Lets go of what upstream has let go of, or of everything.
-    pub fn let_go_of_kept(&self, everything: bool) {
-        let kept = std::mem::take(&mut *self.kept.lock());
-        let (dropped, kept): (Vec<_>, Vec<_>) = kept
-            .into_iter()
-            .partition(|buffer| everything || buffer.is_all_memory_writable());
-        self.kept.lock().extend(kept);
+    /// Lets go of what upstream has let go of.
+    pub fn let_go_of_kept(&self) {
+        let dropped: Vec<_> = {
+            let kept = &mut self.kept.lock().buffers;
+            let is_ours_alone = |buffer: &mut gst::Buffer| buffer.is_all_memory_writable();
+            kept.extract_if(.., is_ours_alone).collect()
+        };
         // Without a lock: their slots go back to the server.
+        drop(dropped);
+    }
+
+    /// Lets go of everything, and keeps nothing from now on.
+    pub fn close_kept(&self) {
+        let mut kept = self.kept.lock();
+        kept.closed = true;
+        let dropped = std::mem::take(&mut kept.buffers);
+        drop(kept);
+        // As above.
         drop(dropped);
     }
 }

@@ -8,12 +8,14 @@ use super::{
     settings::Settings,
     shared::Shared,
 };
-use crate::os::area::Area;
-use crate::os::area::AreaError;
+use crate::os::area::{self, Area, AreaError};
 use crate::os::reaper;
 use crate::shm::layout::LayoutError;
 use crate::shm::server::Admission;
 use crate::sync::Arc;
+
+/// How long to wait for memory that is on its way back.
+const RETURN: Duration = Duration::from_secs(1);
 
 /// What fails here ends the stream; the text tells the user what to do.
 #[derive(Debug, thiserror::Error)]
@@ -64,25 +66,10 @@ impl Stream {
         buffer: &gst::BufferRef,
     ) -> Result<Published, PublishError> {
         let begun = Instant::now();
-        let (published, copied) = self.admit_and_publish(shared, buffer)?;
-        let times = &mut shared.lock().times;
-        times.push.record(begun.elapsed());
-        if let Some(copied) = copied {
-            times.copy.record(copied);
-        }
-        Ok(published)
-    }
-
-    /// What became of the frame, and how long its copy took.
-    fn admit_and_publish(
-        &mut self,
-        shared: &Shared,
-        buffer: &gst::BufferRef,
-    ) -> Result<(Published, Option<Duration>), PublishError> {
         let size = self.format.sent_size(buffer) as u64;
         if size == 0 {
             shared.lock().server.handle_empty_frame();
-            return Ok((Published::Yes, None));
+            return Ok(Published::Yes);
         }
         // Frames of another size come from now on: smaller ones are to cost less memory, too.
         if let Some(planned) = self.format.planned_size()
@@ -93,13 +80,18 @@ impl Stream {
         }
         let claim = loop {
             let at = self.place_of(buffer);
-            let admission = shared.lock().server.admit(size, at);
+            let mut state = shared.lock();
+            let admission = state.server.admit(size, at);
+            if matches!(admission, Admission::NoClient | Admission::NoSlot) {
+                state.times.push.record(begun.elapsed());
+            }
+            drop(state);
             match admission {
                 Admission::Claimed(claim) => break claim,
                 Admission::NeedsArea => self.grow(shared, size)?,
                 Admission::NeedsFreshArea => self.make_fresh_area(shared, size)?,
-                Admission::NoClient => return Ok((Published::Yes, None)),
-                Admission::NoSlot => return Ok((Published::Dropped, None)),
+                Admission::NoClient => return Ok(Published::Yes),
+                Admission::NoSlot => return Ok(Published::Dropped),
             }
         };
         let mut took = None;
@@ -108,7 +100,7 @@ impl Stream {
                 shared.keep(memory);
             }
         } else {
-            let begun = Instant::now();
+            let copy_begun = Instant::now();
             let copied = self
                 .area
                 .as_ref()
@@ -119,17 +111,21 @@ impl Stream {
                 shared.lock().server.handle_claim_dropped(&claim);
                 return Err(error.into());
             }
-            took = Some(begun.elapsed());
+            took = Some(copy_begun.elapsed());
         }
         let now = shared.now();
-        let wake = shared
-            .lock()
-            .server
-            .handle_frame_published(claim, size, now);
+        let mut state = shared.lock();
+        let wake = state.server.handle_frame_published(claim, size, now);
+        // Under this lock, as the control thread wants the next one.
+        state.times.push.record(begun.elapsed());
+        if let Some(took) = took {
+            state.times.copy.record(took);
+        }
+        drop(state);
         if wake {
             shared.waker().wake();
         }
-        Ok((Published::Yes, took))
+        Ok(Published::Yes)
     }
 
     /// Where the frame lies in the area, if upstream has written it there as it is to be sent.
@@ -179,8 +175,12 @@ impl Stream {
     fn make_area(&mut self, shared: &Shared, size: u64) -> Result<(), PublishError> {
         match self.create_area(shared, size) {
             Err(PublishError::Area(AreaError::NoSpace { .. })) => {
+                // There is none for it, unless this goes well.
+                let planned = std::mem::take(&mut self.planned);
                 self.make_room(shared);
-                self.create_area(shared, size)
+                self.create_area(shared, size)?;
+                self.planned = planned;
+                Ok(())
             }
             created => created,
         }
@@ -208,7 +208,6 @@ impl Stream {
             layout.upstream,
             layout.surplus
         );
-        self.drop_area();
         self.area = Some(area);
         // It gives the other slots their memory. The old area may be nobody's now, and old clients may have to go.
         shared.waker().wake();
@@ -217,8 +216,7 @@ impl Stream {
 
     /// Gives back what the current area has and nobody holds, and waits for that. Only when it must be, because it takes its time.
     fn make_room(&mut self, shared: &Shared) {
-        self.drop_area();
-        self.planned = 0;
+        self.area = None;
         let (freed, retired) = {
             let mut state = shared.lock();
             state.server.close_area();
@@ -226,21 +224,8 @@ impl Stream {
             (freed, state.take_retired())
         };
         reaper::give_back_later(freed);
-        reaper::drop_later(retired);
+        area::remove(retired);
         // What others in this process have given back, too.
-        reaper::finish();
-    }
-
-    /// It may be the last reference to its area, which takes its time to go.
-    fn drop_area(&mut self) {
-        if let Some(area) = self.area.take() {
-            reaper::let_go_later(area);
-        }
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.drop_area();
+        reaper::finish(RETURN);
     }
 }

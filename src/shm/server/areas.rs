@@ -41,8 +41,12 @@ impl Server {
         self.wants_loan = false;
     }
 
-    /// The client that will be the last to have its whole window. `None` when all have.
+    /// The client to part with for want of memory: the last that would have its whole window. `None` when all have, and while what another one
+    /// looks at is still to come back.
     pub fn last_in_line(&self) -> Option<ClientId> {
+        if self.quarantined() > 0 {
+            return None;
+        }
         let window = self.limits.window;
         self.clients
             .iter()
@@ -88,8 +92,9 @@ impl Server {
         debug_assert_eq!(layout.generation, self.generation + 1);
         self.generation = layout.generation;
         self.current = Some(layout.generation);
+        // It may have been set to another while this one was made.
+        self.wants_fresh_area = layout.limit != self.limits.area_size;
         self.areas.push_back(Slots::new(layout, name, reserved));
-        self.wants_fresh_area = false;
         self.wants_loan = false;
         for client in self.clients.values_mut() {
             client.set_share(0);

@@ -269,7 +269,7 @@ impl Server {
         let frame = match client.ack(offset, now) {
             Some(frame) => frame,
             // Of an old area: that frame is lost already.
-            None if client.is_evicted() => return Ok(()),
+            None if client.late_ack() => return Ok(()),
             None => return Err(UnknownAck { offset }),
         };
         if client.set_stalled(false) {

@@ -33,6 +33,8 @@ pub enum Why {
     Asked,
     /// It holds frames of too old an area.
     TooManyAreas,
+    /// There is none for its window.
+    NoMemory,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +91,8 @@ impl Server {
     }
 
     /// Somebody wants to part with a client. False when there is no such client.
-    pub fn handle_evict(&mut self, id: ClientId) -> bool {
-        self.evict(id, Why::Asked)
+    pub fn handle_evict(&mut self, id: ClientId, why: Why) -> bool {
+        self.evict(id, why)
     }
 
     /// A client to close the connection to.
@@ -113,6 +115,9 @@ impl Server {
         }
         self.counters.clients_evicted += 1;
         let taken = client.take(|frame| Some(frame.generation) != current);
+        client.expect_acks(taken.iter().filter(|(_, known)| *known).count());
+        // What it holds is all that it will ever need.
+        client.set_share(client.outstanding().min(self.limits.window));
         let quarantined = client.outstanding() > 0;
         if !quarantined {
             self.clients.remove(&id);
@@ -144,15 +149,21 @@ impl Server {
             .sum()
     }
 
-    /// An evicted client that holds nothing any more needs nothing any more.
+    /// An evicted client needs only what it holds, and is forgotten when that is nothing.
     pub(super) fn leave_quarantine(&mut self, id: ClientId) {
-        let is_done =
-            |client: &crate::shm::client::Client| client.is_evicted() && client.outstanding() == 0;
-        if self.clients.get(&id).is_some_and(is_done) {
+        let Some(client) = self
+            .clients
+            .get_mut(&id)
+            .filter(|client| client.is_evicted())
+        else {
+            return;
+        };
+        client.set_share(client.outstanding().min(self.limits.window));
+        if client.outstanding() == 0 {
             self.clients.remove(&id);
             self.forgotten.push(id);
-            self.share_slots();
         }
+        self.share_slots();
     }
 
     /// The current area is old now: what evicted clients look at there will not be written.

@@ -50,6 +50,15 @@ impl Accepting {
             .map(|then| then.saturating_duration_since(Instant::now()))
     }
 
+    fn pause(&mut self, pause: Duration) {
+        self.again = Some(Instant::now() + pause);
+    }
+
+    /// If it is over.
+    fn end_pause(&mut self) {
+        self.again = self.again.filter(|then| *then > Instant::now());
+    }
+
     /// Counts one more; when there have been too many, how long nobody else is to be accepted.
     fn count(&mut self) -> Option<Duration> {
         let now = Instant::now();
@@ -65,45 +74,41 @@ impl Accepting {
 }
 
 impl Control {
-    pub(super) fn accept(&mut self) -> io::Result<()> {
+    pub(super) fn accept(&mut self) {
         for _ in 0..PER_TURN {
-            if self.newcomer.is_some() {
-                break;
+            if !self.accepts() {
+                return;
             }
             if self.notifier.untold() >= MAX_UNTOLD {
-                return self.pause_accepting(PAUSE);
+                return self.accepting.pause(PAUSE);
             }
             match self.listener.accept() {
                 Ok(Some(peer)) => {
                     self.look_at(peer);
                     if let Some(pause) = self.accepting.count() {
-                        return self.pause_accepting(pause);
+                        self.accepting.pause(pause);
                     }
                 }
-                Ok(None) => break,
+                Ok(None) => return,
                 Err(error) => {
                     gst::warning!(CAT, "Cannot accept a client now: {error}");
-                    return self.pause_accepting(PAUSE);
+                    self.accepting.pause(PAUSE);
                 }
             }
         }
-        Ok(())
     }
 
-    fn pause_accepting(&mut self, pause: Duration) -> io::Result<()> {
-        self.accepting.again = Some(Instant::now() + pause);
-        self.poller.modify(&self.listener, LISTENER, false, false)
+    fn accepts(&self) -> bool {
+        self.newcomer.is_none() && self.accepting.again.is_none()
     }
 
-    /// Ends a pause that is over.
-    pub(super) fn accept_again(&mut self) -> io::Result<()> {
-        if self
-            .accepting
-            .again
-            .is_some_and(|then| then <= Instant::now())
-        {
-            self.accepting.again = None;
-            self.poller.modify(&self.listener, LISTENER, true, false)?;
+    /// Has the poller tell of those who want to be accepted, exactly while somebody would be: it would not let us sleep otherwise.
+    pub(super) fn listen(&mut self) -> io::Result<()> {
+        self.accepting.end_pause();
+        let accepts = self.accepts();
+        if accepts != std::mem::replace(&mut self.listens, accepts) {
+            self.poller
+                .modify(&self.listener, LISTENER, accepts, false)?;
         }
         Ok(())
     }

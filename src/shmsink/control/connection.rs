@@ -1,11 +1,12 @@
 //! One client's connection: what is read from it and written to it.
 
-use std::os::fd::OwnedFd;
+use std::{io, os::fd::OwnedFd};
 
 use super::Control;
 use crate::os::peer::Peer;
 use crate::os::peer::Received;
 use crate::os::peer::Sent;
+use crate::os::poll::Poller;
 use crate::shm::client::ClientId;
 use crate::shm::client::Peer as Facts;
 use crate::shm::wire::AckParser;
@@ -60,6 +61,25 @@ impl Connection {
         self.peer.finish();
     }
 
+    /// Sends the message that is next, if there is room for it on the socket; the poller tells when there is.
+    fn send(&mut self, poller: &Poller, number: u64) -> io::Result<()> {
+        if self.message.is_empty() {
+            return Ok(());
+        }
+        let full = match self.peer.send(&self.message) {
+            Sent::Whole => {
+                self.message.clear();
+                false
+            }
+            Sent::Full => true,
+            Sent::Gone(error) => return Err(error),
+        };
+        if full != std::mem::replace(&mut self.waits_for_room, full) {
+            poller.modify(&*self.peer, number, true, full)?;
+        }
+        Ok(())
+    }
+
     /// The client has read all that was sent, and all that was to be sent was.
     pub fn is_heard(&self) -> bool {
         self.leaves || (self.message.is_empty() && self.peer.has_read_all())
@@ -78,16 +98,13 @@ impl Control {
             Received::Bytes(bytes) => {
                 let mut bytes = buffer.get(..bytes).unwrap_or_default();
                 let now = self.shared.now();
+                let server = &mut self.shared.lock().server;
                 loop {
                     match connection.acks.next(&mut bytes) {
                         Ok(None) => break None,
                         Err(error) => break Some(error.to_string()),
                         Ok(Some(ack)) => {
-                            let handled = self.shared.lock().server.handle_ack(
-                                connection.id,
-                                ack.offset,
-                                now,
-                            );
+                            let handled = server.handle_ack(connection.id, ack.offset, now);
                             if let Err(error) = handled {
                                 break Some(error.to_string());
                             }
@@ -102,41 +119,38 @@ impl Control {
         }
     }
 
+    /// A message for everybody at a time: the streaming thread waits for the lock under which they are taken from the server.
     pub(super) fn transmit(&mut self) {
         let mut gone = Vec::new();
-        for (number, connection) in &mut self.connections {
-            let full = loop {
-                if !connection.message.is_empty() {
-                    match connection.peer.send(&connection.message) {
-                        Sent::Whole => connection.message.clear(),
-                        Sent::Full => break true,
-                        Sent::Gone(error) => {
-                            gst::info!(CAT, "{} goes: {error}", connection.name());
-                            gone.push(*number);
-                            break false;
-                        }
-                    }
-                }
-                let now = self.shared.now();
-                let mut state = self.shared.lock();
-                match state.server.poll_transmit(connection.id, now) {
-                    Some(message) => message.encode(&mut connection.message),
-                    None => break false,
-                }
-            };
-            if full != connection.waits_for_room {
-                connection.waits_for_room = full;
-                if self
-                    .poller
-                    .modify(&*connection.peer, *number, true, full)
-                    .is_err()
-                {
+        loop {
+            for (number, connection) in &mut self.connections {
+                if let Err(error) = connection.send(&self.poller, *number) {
+                    gst::info!(CAT, "{} goes: {error}", connection.name());
                     gone.push(*number);
                 }
             }
+            for number in gone.drain(..) {
+                self.disconnect(number);
+            }
+            if !self.next_messages() {
+                return;
+            }
         }
-        for number in gone {
-            self.disconnect(number);
+    }
+
+    /// Has something to send for those that have sent what they had. False when there is nothing.
+    fn next_messages(&mut self) -> bool {
+        let now = self.shared.now();
+        let server = &mut self.shared.lock().server;
+        let mut some = false;
+        for connection in self.connections.values_mut() {
+            if connection.message.is_empty()
+                && let Some(message) = server.poll_transmit(connection.id, now)
+            {
+                message.encode(&mut connection.message);
+                some = true;
+            }
         }
+        some
     }
 }

@@ -7,6 +7,7 @@ use crate::os::area::Area;
 use crate::os::area::AreaError;
 use crate::os::reaper;
 use crate::shm::layout::Layout;
+use crate::shm::server::Why;
 use crate::shmsink::CAT;
 use crate::sync::Arc;
 
@@ -30,6 +31,11 @@ impl Growth {
     fn from(&self, done: u64) -> Range<u64> {
         self.layout.bytes_of(self.slot) + done..self.layout.bytes_of(self.slot + 1)
     }
+
+    /// Nobody wants it.
+    fn undo(self) {
+        self.area.give_back(self.from(0));
+    }
 }
 
 impl Control {
@@ -48,7 +54,6 @@ impl Control {
                 self.look_again_after(MEMORY_PAUSE);
             }
             Err(error) => {
-                self.look_again_after(Duration::ZERO);
                 if let Some(Newcomer { facts, .. }) = self.newcomer.take() {
                     gst::warning!(
                         CAT,
@@ -56,21 +61,21 @@ impl Control {
                         facts.pid,
                         facts.program
                     );
+                    self.look_again_after(Duration::ZERO);
                     return;
                 }
-                let last = {
+                // What it looks at stays as it is.
+                let evicted = {
                     let server = &mut self.shared.lock().server;
                     server.handle_no_loan();
-                    server.last_in_line()
+                    let last = server.last_in_line();
+                    last.is_some_and(|last| server.handle_evict(last, Why::NoMemory))
                 };
-                if let Some(connection) = last.and_then(|id| self.connections.get(&id.number())) {
-                    gst::warning!(
-                        CAT,
-                        "{} goes: there is no memory for it: {error}",
-                        connection.name()
-                    );
-                    let number = connection.id.number();
-                    self.disconnect(number);
+                if evicted {
+                    gst::warning!(CAT, "No memory for everybody: {error}");
+                    self.look_again_after(Duration::ZERO);
+                } else {
+                    self.look_again_after(MEMORY_PAUSE);
                 }
             }
         }
@@ -98,7 +103,7 @@ impl Control {
             (before, wanted) => {
                 if let Some(growth) = before {
                     // Frames go to another area now, or so many slots are no longer wanted.
-                    growth.area.give_back(growth.from(0));
+                    growth.undo();
                 }
                 let Some((area, layout, slot)) = wanted else {
                     return Ok(());
@@ -115,7 +120,7 @@ impl Control {
         bytes.end = bytes.end.min(bytes.start + PORTION);
         let size = bytes.end - bytes.start;
         if let Err(error) = growth.area.reserve(bytes) {
-            growth.area.give_back(growth.from(0));
+            growth.undo();
             return Err(error);
         }
         growth.done += size;
@@ -130,7 +135,7 @@ impl Control {
             .server
             .handle_reserved(growth.layout.generation, growth.slot);
         if !counted {
-            growth.area.give_back(growth.from(0));
+            growth.undo();
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use super::{
     settings::Allowed,
     shared::Shared,
 };
+use crate::os::area;
 use crate::os::listener::Listener;
 use crate::os::poll::Poller;
 use crate::os::reaper;
@@ -41,6 +42,8 @@ pub(super) struct Control {
     poller: Poller,
     connections: BTreeMap<u64, Connection>,
     accepting: Accepting,
+    /// The poller tells of those who want to be accepted.
+    listens: bool,
     /// Accepted, but the slots that it would be promised have no memory yet. Until then nobody else is accepted.
     newcomer: Option<Newcomer>,
     growth: Option<Growth>,
@@ -66,6 +69,7 @@ impl Control {
             poller,
             connections: BTreeMap::new(),
             accepting: Accepting::default(),
+            listens: true,
             newcomer: None,
             growth: None,
             again: None,
@@ -84,13 +88,13 @@ impl Control {
 
     /// Waits for something to happen and deals with it.
     fn turn(&mut self) -> io::Result<()> {
+        self.listen()?;
         let timeout = self.timeout();
         let ready = self.poller.wait(timeout)?;
-        self.accept_again()?;
         for ready in ready {
             match ready.token {
                 WAKER => self.shared.waker().acknowledge(),
-                LISTENER => self.accept()?,
+                LISTENER => self.accept(),
                 number if number & PROCESS != 0 => self.process_ended(number & !PROCESS),
                 number if ready.readable => self.receive(number),
                 _ => (),
@@ -169,6 +173,7 @@ impl Control {
                 Why::Stalled => "it was stalled for longer than evict-after",
                 Why::Asked => "evict-client was called",
                 Why::TooManyAreas => "it holds frames from too many changes of size ago",
+                Why::NoMemory => "there is no memory for its frames",
             };
             gst::warning!(CAT, "{} is evicted: {why}", connection.name());
             connection.leave();
@@ -203,7 +208,7 @@ impl Control {
             (state.take_retired(), freed)
         };
         reaper::give_back_later(freed);
-        reaper::drop_later(retired);
+        area::remove(retired);
     }
 
     /// Says when clients have read what there is for them, if somebody waits for that. Nobody waits for those that are stalled.
