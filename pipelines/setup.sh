@@ -23,52 +23,15 @@ for argument; do
 done
 started=$SECONDS
 
-say() { printf 'setup: %s\n' "$*"; }
-die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
-
-running='' # the step's process, in a process group of its own
-stop_what_runs() {
-    [ -n "$running" ] || return 0
-    kill -TERM -- "-$running" 2>/dev/null || true
-    wait "$running" 2>/dev/null || true
-    running=''
-}
-trap stop_what_runs EXIT
-trap 'say "interrupted; run it again to go on"; exit 130' INT TERM HUP
-
-# Runs a command with its output in the log; says every few seconds how far it is, and shows the log's end when it fails.
-step() {
-    local label=$1 begun=$SECONDS shown=$SECONDS status=0
-    shift
-    say "$label ..."
-    set -m
-    "$@" >>"$log" 2>&1 </dev/null 9>&- &
-    running=$!
-    set +m
-    while kill -0 "$running" 2>/dev/null; do
-        sleep 0.2
-        if ((SECONDS - shown >= 5)); then
-            shown=$SECONDS
-            say "$label: $((SECONDS - begun)) s $(tail -c 400 "$log" | tr '\r' '\n' | grep -oE '^\[[0-9]+/[0-9]+\]' | tail -1)"
-        fi
-    done
-    wait "$running" || status=$?
-    running=''
-    if ((status)); then
-        tail -25 "$log" >&2
-        die "$label failed (the whole log: target/setup/setup.log). If the network or a mirror was the reason, run this again later"
-    fi
-}
+me=setup
+# shellcheck source=pipelines/steps.sh
+. "$root/pipelines/steps.sh"
 
 supported() { # a libcamera version that the bindings support
     local minor
     [[ ${1-} =~ ^(0:)?0\.([0-9]+) ]] || return 1
     minor=${BASH_REMATCH[2]}
     ((minor >= 4 && minor <= 7))
-}
-
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
 packages=(
@@ -83,37 +46,6 @@ libcamera_packages=(
     libevent-dev libgnutls28-dev libudev-dev libyaml-dev libyuv-dev
 )
 
-# --- packages -------------------------------------------------------------------------------------------------------------
-
-missing_packages() {
-    local name
-    for name; do
-        dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || echo "$name"
-    done
-}
-
-lists_are_read=no
-read_package_lists() {
-    [ $lists_are_read = no ] || return 0
-    step "reading the package lists" as_root apt-get update
-    lists_are_read=yes
-}
-
-install_packages() {
-    local missing
-    mapfile -t missing < <(missing_packages "$@")
-    ((${#missing[@]})) || return 0
-    if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
-        die "these packages are missing, and this user may not install them without a password. Run: sudo apt-get install ${missing[*]}"
-    fi
-    read_package_lists
-    if [ -n "$(dpkg --audit)" ]; then
-        step "finishing an interrupted installation" as_root env DEBIAN_FRONTEND=noninteractive dpkg --configure -a
-    fi
-    step "installing ${#missing[@]} packages (${missing[*]})" as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "${missing[@]}"
-}
-
 other_distribution() {
     cat >&2 <<END
 setup: this is not Debian or Ubuntu; install these packages, then build with 'cargo build --release':
@@ -127,32 +59,6 @@ END
 
 # --- a libcamera of our own -----------------------------------------------------------------------------------------------
 
-# Writes an apt configuration that knows only the source packages of one suite, from the mirror that this machine uses, and touches nothing of the machine's.
-apt_for_suite() {
-    local suite=$1 distribution keyring mirror
-    # shellcheck source=/dev/null
-    distribution=$(. /etc/os-release && echo "$ID")
-    keyring=/usr/share/keyrings/$distribution-archive-keyring.gpg
-    [ -f "$keyring" ] || die "no source of libcamera is known for '$distribution'; install libcamera 0.4 to 0.7 and set PKG_CONFIG_PATH to it"
-    # shellcheck disable=SC2016 # $(...) is apt's own notation
-    mirror=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN)' 'Created-By: Packages' |
-        awk -v origin="$distribution" 'tolower($2) == origin && $1 !~ /security/ && !found { found = $1 } END { print found }')
-    [ -n "$mirror" ] || die "no $distribution mirror in this machine's apt sources; add one and run 'apt-get update'"
-    mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial"
-    echo "deb-src [signed-by=$keyring] $mirror $suite main" >"$work/apt/sources.list"
-    cat >"$work/apt/apt.conf" <<END
-Dir::Etc::SourceList "$work/apt/sources.list";
-Dir::Etc::SourceParts "/dev/null";
-Dir::Etc::Preferences "/dev/null";
-Dir::Etc::PreferencesParts "/dev/null";
-Dir::State::Lists "$work/apt/lists";
-Dir::Cache "$work/apt/cache";
-APT::Sandbox::User "root";
-APT::Update::Error-Mode "any";
-Acquire::Retries "3";
-END
-}
-
 source_versions() { # of libcamera in the suite, newest first
     APT_CONFIG="$work/apt/apt.conf" apt-cache showsrc libcamera 2>/dev/null | sed -n 's/^Version: //p' | sort -rV
 }
@@ -161,10 +67,8 @@ source_versions() { # of libcamera in the suite, newest first
 download_source() {
     local suite version suites=(unstable testing stable)
     grep -q '^ID=ubuntu' /etc/os-release && suites=(devel)
-    # The mirror is taken from the lists, which a fresh container does not have.
-    [ -n "$(apt-cache policy libcamera-dev 2>/dev/null)" ] || read_package_lists
     for suite in "${suites[@]}"; do
-        apt_for_suite "$suite"
+        apt_for_suite deb-src "$suite"
         step "looking for libcamera's source in $suite" env APT_CONFIG="$work/apt/apt.conf" apt-get update
         while read -r version; do
             supported "$version" || continue

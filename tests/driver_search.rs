@@ -10,6 +10,7 @@ use gstlibcamerars::{
     },
     capture::{
         clock_map::Timing,
+        control_queue::TRIES,
         driver::{Action, Driver, Policy},
         stream::{Delivery, OutboxPolicy},
     },
@@ -85,6 +86,12 @@ struct ControlBook {
     wanted: Option<i32>,
     pending: Option<i32>,
     applied: bool,
+    /// How often it came back since it was set.
+    setbacks: u32,
+    /// It came back too often, and is not sent any more.
+    given_up: bool,
+    /// That is still to be told.
+    untold: u32,
 }
 
 const CONTROL: ControlId = ControlId(7);
@@ -242,6 +249,9 @@ impl World {
                     wanted: Some(value),
                     pending: Some(value),
                     applied: false,
+                    setbacks: 0,
+                    given_up: false,
+                    untold: self.control.untold,
                 };
                 self.driver.handle_controls(control(value));
             }
@@ -302,6 +312,11 @@ impl World {
         {
             Action::WarnOfStall | Action::TellOfStarvation(_) => {
                 unreachable!("nobody looks at this camera's time")
+            }
+            Action::TellOfRefusal(control) => {
+                assert_eq!(control, CONTROL);
+                assert!(self.control.untold > 0, "nothing was given up");
+                self.control.untold -= 1;
             }
             Action::Report(_) => {
                 self.reports += 1;
@@ -383,10 +398,18 @@ impl World {
         } = self.camera.remove(nth);
         self.last_completed = Some(request);
         if let Some((value, true)) = control {
+            let stands = self.control.pending.is_none();
             if how != How::Cancelled {
-                self.control.applied |= self.control.pending.is_none();
-            } else if self.control.pending.is_none() {
-                self.control.pending = Some(value);
+                self.control.applied |= stands;
+                self.control.setbacks *= u32::from(!stands);
+            } else if stands {
+                self.control.setbacks += 1;
+                if self.control.setbacks < TRIES {
+                    self.control.pending = Some(value);
+                } else {
+                    self.control.given_up = true;
+                    self.control.untold += 1;
+                }
             }
         }
         self.cancelled_in_a_row = if how == How::Cancelled {
@@ -451,13 +474,14 @@ impl World {
             self.control.wanted.is_none()
                 || self.control.pending == self.control.wanted
                 || in_flight
-                || self.control.applied,
+                || self.control.applied
+                || self.control.given_up,
             "a control is lost"
         );
         let owed = self.failures > self.reports;
         assert_eq!(
             self.driver.has_work(),
-            owed || self.is_queueable(),
+            owed || self.control.untold > 0 || self.is_queueable(),
             "work is forgotten, or made up"
         );
         for stream in 0..self.frames.len() {

@@ -2,7 +2,7 @@
 # All tests, from nothing: set-up, builds and lints, every test program, every pipeline.
 #
 #   tests/run.sh                    everything
-#   tests/run.sh shm pipelines      these groups only: builds pure loom source shm pipelines other
+#   tests/run.sh shm pipelines      these groups only: builds pure loom source shm pipelines vm other
 #   REQUIRE=all tests/run.sh        a skip is a failure, except for the names in .ci/may-skip
 #   LIMIT=600 tests/run.sh          seconds that a test program may take before it is called hung and killed (300)
 #
@@ -11,8 +11,8 @@
 # How tests are counted: a test program prints one line per test as libtest does, 'test NAME ... ok', '... FAILED' or '... ignored, REASON';
 # programs with harness = false do the same. A test that cannot run here prints 'SKIPPED: NAME: REASON' and counts as skipped even if libtest
 # calls it ok. A program that prints no such line, or ends badly without a failed test, is a failure of its own. The programs are those of
-# Cargo.toml; the beginning of a name says the group: source_, provider_, libcamera_, simulated_ and capture_, shm_, loom_; floors, shm_server, shm_flow and
-# driver_ are 'pure' (no GStreamer); the unit tests of the library belong to 'source'.
+# Cargo.toml; the beginning of a name says the group: source_, provider_, libcamera_, simulated_ and capture_, shm_, loom_; vm_ runs in a virtual
+# machine (tests/vm.sh); floors, shm_server, shm_flow and driver_ are 'pure' (no GStreamer); the unit tests of the library belong to 'source'.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
@@ -22,7 +22,7 @@ features=harness,simulated
 begun=$SECONDS
 mkdir -p "$out"
 
-known_groups=(builds pure loom source shm pipelines other)
+known_groups=(builds pure loom source shm pipelines vm other)
 groups=("$@")
 ((${#groups[@]})) || groups=("${known_groups[@]}")
 for group in "${groups[@]}"; do
@@ -156,6 +156,7 @@ group_of() {
         loom_*) echo loom ;;
         lib | provider_* | source_* | libcamera_* | simulated_* | capture_*) echo source ;;
         shm_*) echo shm ;;
+        vm_*) echo vm ;;
         *) echo other ;;
     esac
 }
@@ -212,7 +213,7 @@ group_builds() {
     check builds clippy-tests cargo clippy --all-targets --features $features -- -D warnings
     check builds check-pure cargo check --no-default-features
     if command -v shellcheck >/dev/null; then
-        check builds shell shellcheck -x -P pipelines pipelines/*.sh tests/*.sh .cargo/pkg-config .cargo/rustc .ci/run
+        check builds shell shellcheck -x -P pipelines pipelines/*.sh tests/*.sh tests/vm/*.sh .cargo/pkg-config .cargo/rustc .ci/run
     else
         record builds shell skipped "shellcheck is not installed"
     fi
@@ -273,6 +274,10 @@ timed shm run_group shm
 timed other run_group other
 timed builds group_builds
 timed pipelines program pipelines pipelines tests/pipelines.sh
+
+# It fetches a kernel, and builds what is missing of its own.
+group_vm() { LIMIT=900 ENDURANCE='' program vm vm tests/vm.sh; }
+timed vm group_vm
 
 # --- the end --------------------------------------------------------------------------------------------------------------
 

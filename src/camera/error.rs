@@ -5,7 +5,11 @@ use super::format::{PixelFormat, Size};
 #[derive(Debug, thiserror::Error)]
 pub enum CameraError {
     /// There is a camera, but not this one.
-    #[error("there is no camera named '{wanted}'; the cameras here are: {}", list(.known))]
+    #[error(
+        "there is no camera named '{wanted}'; the cameras here are: {}. One whose /dev/media* and /dev/video* this user may not open is not among \
+         them (group 'video')",
+        list(.known)
+    )]
     Unknown { wanted: String, known: Vec<String> },
     #[error(
         "'{wanted}' may mean several cameras: {}; give more of the id", list(.matching)

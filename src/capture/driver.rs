@@ -8,7 +8,7 @@
 //! is given others only after a later request has completed, because some pipeline handlers still walk its buffers for a while. There is one
 //! request more than can be with the camera, so one that rests never keeps a free frame from it.
 //!
-//! **Which controls.** All that are pending go with the next request; see [`control_queue`](super::control_queue).
+//! **Which controls.** All that are pending go with the next request, unless the camera may have refused some; see [`control_queue`](super::control_queue).
 
 use super::{
     clock_map::Timing,
@@ -16,8 +16,8 @@ use super::{
     stream::{Counters, Delivery, OutboxPolicy, Place, Stream},
 };
 use crate::camera::{
-    CameraError, CompletedFrame, Completion, CompletionStatus, Controls, FrameId, FrameSet,
-    FrameStatus, RequestId,
+    CameraError, CompletedFrame, Completion, CompletionStatus, ControlId, Controls, FrameId,
+    FrameSet, FrameStatus, RequestId,
 };
 use crate::sync::Arc;
 
@@ -47,6 +47,8 @@ pub enum Action {
     WarnOfStall,
     /// Consumers have every frame of this stream.
     TellOfStarvation(usize),
+    /// The camera fills no request that brings this control; it was given up.
+    TellOfRefusal(ControlId),
 }
 
 /// How requests are made.
@@ -170,7 +172,7 @@ impl Driver {
         };
         match (completion.status, load) {
             (CompletionStatus::Complete, Some(load)) => self.controls.applied(&load),
-            (CompletionStatus::Cancelled, Some(load)) => self.controls.give_back(&load),
+            (CompletionStatus::Cancelled, Some(load)) => self.controls.set_back(&load),
             (_, None) => (),
         }
         self.watch.completions += 1;
@@ -343,6 +345,7 @@ impl Driver {
         self.failure.is_some()
             || self.watch.warning_due
             || !self.starved.is_empty()
+            || self.controls.has_refused()
             || self.queueable().is_some()
     }
 
@@ -355,6 +358,9 @@ impl Driver {
         }
         if let Some(stream) = self.starved.pop() {
             return Some(Action::TellOfStarvation(stream));
+        }
+        if let Some(control) = self.controls.poll_refused() {
+            return Some(Action::TellOfRefusal(control));
         }
         let (request, frames, same_frames) = self.queueable()?;
         for (stream, frame) in self.streams.iter_mut().zip(frames) {

@@ -1,6 +1,6 @@
 //! The task that queues requests: a GstTask behind the gate of the wake protocol.
 
-use crate::camera::{CameraError, RequestQueue};
+use crate::camera::{CameraError, ControlId, RequestQueue};
 use crate::capture::driver::Action;
 use crate::capture::loop_state::LoopState;
 use crate::capture::task_gate::{TaskControl, TaskGate};
@@ -42,6 +42,7 @@ pub enum Report<'a> {
     Stalled,
     /// By its place in the plan.
     Starved(usize),
+    Refused(ControlId),
 }
 
 /// What the task works with. Its owner drops it after the camera was stopped, in a thread of its own choice: nobody but the task, which is
@@ -87,6 +88,7 @@ impl Worker {
                 }
                 Action::WarnOfStall => (self.report)(Report::Stalled),
                 Action::TellOfStarvation(stream) => (self.report)(Report::Starved(stream)),
+                Action::TellOfRefusal(control) => (self.report)(Report::Refused(control)),
             }
         }
         state.count_round(idle);

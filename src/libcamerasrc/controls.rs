@@ -311,6 +311,14 @@ impl LibcameraSrc {
         }
     }
 
+    pub fn warn_of_refusal(&self, id: ControlId) {
+        let name = by_id(id).map_or("?", |property| property.name.as_str());
+        self.warn(&format!(
+            "the camera's driver refuses '{name}' as it was set, and streams on without it; it may want another control first: exposure-time, for \
+             instance, exposure-time-mode=manual"
+        ));
+    }
+
     fn warn(&self, text: &str) {
         gst::warning!(CAT, imp = self, "{text}");
         gst::element_imp_warning!(self, gst::ResourceError::Settings, ("{text}"));

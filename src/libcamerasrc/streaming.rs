@@ -177,6 +177,7 @@ impl LibcameraSrc {
                     let name = names.get(stream).map_or("src", String::as_str);
                     let _ = element.post_message(error::starvation(&element, name));
                 }
+                Report::Refused(control) => element.imp().warn_of_refusal(control),
             }
         };
         let counts_itself = pads.first() == Some(&self.source_pad());

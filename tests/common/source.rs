@@ -13,11 +13,16 @@ const SOON: gst::ClockTime = gst::ClockTime::from_seconds(10);
 
 /// One test at a time: cameras are exclusive, and tests look at the process's file descriptors and threads.
 pub fn alone(what: &str) -> (MutexGuard<'static, ()>, Watchdog) {
+    alone_for(what, Duration::from_secs(60))
+}
+
+/// The same for a test that takes longer than a minute.
+pub fn alone_for(what: &str, limit: Duration) -> (MutexGuard<'static, ()>, Watchdog) {
     static ALONE: Mutex<()> = Mutex::new(());
     let guard = ALONE.lock().unwrap_or_else(|poison| poison.into_inner());
     gst::init().unwrap();
     gstlibcamerars::plugin_register_static().unwrap();
-    (guard, Watchdog::new(what, Duration::from_secs(60)))
+    (guard, Watchdog::new(what, limit))
 }
 
 /// A pipeline that ends in an `appsink` named `sink`; NULL when dropped.
@@ -51,8 +56,10 @@ impl Source {
     }
 
     pub fn set_state(&self, state: gst::State) {
-        self.pipeline.set_state(state).unwrap();
-        self.pipeline.state(SOON).0.unwrap();
+        let changed = self.pipeline.set_state(state);
+        if changed.and_then(|_| self.pipeline.state(SOON).0).is_err() {
+            panic!("no {state:?}: {:?}", self.error());
+        }
     }
 
     /// The next frame; `None` at the end.

@@ -13,7 +13,14 @@ use crate::camera::{
 };
 use crate::sync::{Arc, Mutex};
 use libcamera_sys as sys;
-use std::{ffi::CStr, io, ptr::NonNull};
+use std::{
+    ffi::CStr,
+    io,
+    path::PathBuf,
+    ptr::NonNull,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// A camera that is known, not yet ours. It keeps the manager.
 #[derive(Debug)]
@@ -84,6 +91,22 @@ impl Camera {
         }
     }
 
+    /// The device files that it is made of, by what the kernel calls them; none for a camera that is not hardware.
+    fn devices(&self) -> Vec<PathBuf> {
+        let Some(ControlValue::List(numbers)) = self.property(sys::SYSTEM_DEVICES) else {
+            return Vec::new();
+        };
+        let path = |number| {
+            let Scalar::I64(number) = number else {
+                return None;
+            };
+            let number = number.cast_unsigned();
+            let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+            Some(PathBuf::from(format!("/sys/dev/char/{major}:{minor}")))
+        };
+        numbers.into_iter().filter_map(path).collect()
+    }
+
     pub fn acquire(self) -> Result<Arc<Acquired>, CameraError> {
         let id = self.id();
         // SAFETY: acquire may be called from any thread.
@@ -91,6 +114,7 @@ impl Camera {
             0 => Ok(Arc::new(Acquired {
                 // SAFETY: the handle is this camera's.
                 receiver: unsafe { self.manager.receiver(&id, self.raw.as_ptr()) },
+                devices: self.devices(),
                 camera: self,
                 id,
                 runs: Mutex::default(),
@@ -119,6 +143,7 @@ pub struct Acquired {
     camera: Camera,
     id: String,
     receiver: Arc<Receiver>,
+    devices: Vec<PathBuf>,
     /// The lock serialises configure, start, stop and the queueing of requests, which libcamera does not. Callbacks never take it.
     runs: Mutex<Runs>,
 }
@@ -201,6 +226,15 @@ impl Acquired {
         Ok(RunId(runs.count))
     }
 
+    /// Whether it was unplugged. The kernel knows first, libcamera a little later.
+    pub fn is_gone(&self) -> bool {
+        self.receiver.is_gone() || self.lacks_a_device()
+    }
+
+    fn lacks_a_device(&self) -> bool {
+        self.devices.iter().any(|device| !device.exists())
+    }
+
     /// Returns when every request has been signalled. No callback begins after that.
     pub fn stop(&self) {
         self.stop_locked(&mut self.runs.lock());
@@ -216,10 +250,26 @@ impl Acquired {
 
     fn stop_locked(&self, runs: &mut Runs) {
         if std::mem::take(&mut runs.running) {
-            // SAFETY: the lock serialises the call. Its result says only that a camera that is gone was not running any more.
-            unsafe { sys::libcamera_camera_stop(self.raw()) };
+            if self.may_be_stopped() {
+                // SAFETY: the lock serialises the call. Its result says only that a camera that is gone was not running any more.
+                unsafe { sys::libcamera_camera_stop(self.raw()) };
+            }
             self.receiver.plug(None);
         }
+    }
+
+    /// libcamera aborts the process when it stops a camera whose driver keeps the frames, as the driver of an unplugged one does. It never does that
+    /// once it knows that the camera is gone, which it learns a little later than the kernel.
+    fn may_be_stopped(&self) -> bool {
+        const NOTICED: Duration = Duration::from_secs(1);
+        let since = Instant::now();
+        while !self.receiver.is_gone() && self.lacks_a_device() {
+            if since.elapsed() > NOTICED {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        true
     }
 
     /// Does something that the camera must not be stopped in the middle of; an error if it is not in that run.

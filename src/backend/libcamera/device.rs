@@ -107,6 +107,9 @@ impl std::fmt::Debug for Device {
 impl Device {
     fn generate(&self, roles: &[StreamRole]) -> Result<Configuration, CameraError> {
         self.camera.generate_configuration(roles).ok_or_else(|| {
+            if self.camera.is_gone() {
+                return self.failed("generate a configuration", libc::ENODEV);
+            }
             let roles: Vec<String> = roles.iter().map(StreamRole::to_string).collect();
             CameraError::NoStream {
                 camera: self.id().to_owned(),
@@ -127,6 +130,9 @@ impl Device {
         }
         match configuration.validate() {
             Validity::Valid | Validity::Adjusted => Ok(configuration),
+            Validity::Invalid if self.camera.is_gone() => {
+                Err(self.failed("validate a configuration", libc::ENODEV))
+            }
             Validity::Invalid if self.sensor.is_some() => Err(CameraError::SensorConfig {
                 camera: self.id().to_owned(),
             }),
@@ -150,6 +156,11 @@ impl Device {
     }
 
     fn failed(&self, call: &'static str, errno: i32) -> CameraError {
+        if errno == libc::ENODEV {
+            return CameraError::Gone {
+                camera: self.id().to_owned(),
+            };
+        }
         CameraError::Call {
             camera: self.id().to_owned(),
             call,

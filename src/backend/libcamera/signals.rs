@@ -67,7 +67,12 @@ impl Receiver {
 
     /// Whether it still is the receiver of this camera, and not of one of the same name that was unplugged.
     pub fn serves(&self, camera: &str) -> bool {
-        self.camera == camera && !self.gone.load(Ordering::Relaxed)
+        self.camera == camera && !self.is_gone()
+    }
+
+    /// Whether libcamera has noticed that the camera was unplugged.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
     }
 
     /// # Safety

@@ -22,7 +22,9 @@ use super::{
     negotiation::{self, Plan},
     ticker::Ticker,
 };
-use crate::camera::{CameraDevice, CameraError, Start, StreamConfig, StreamRole};
+use crate::camera::{
+    CameraDevice, CameraError, Controls, RequestQueue, Start, StreamConfig, StreamRole,
+};
 use crate::capture::clock_map::ClockMap;
 use crate::capture::driver::{Driver, GLANCES, Policy};
 use crate::capture::loop_state::LoopState;
@@ -206,7 +208,7 @@ impl Session {
             frame_duration,
             controls: options.controls.start(&state),
         };
-        let started = device.start(&start, Arc::new(events));
+        let started = start_camera(device, &start, Arc::new(events), &state);
         let queue = started.inspect_err(|_| options.controls.give_back(start.controls.clone()))?;
         let worker = Worker::new(queue, report);
         let task = capture_task::new(Arc::downgrade(&state), Arc::downgrade(&worker));
@@ -294,6 +296,27 @@ fn check_rate(
             Err(negotiation::rate_refused(device, choice, durations))
         }
         _ => Ok(()),
+    }
+}
+
+/// A driver that refuses one of the controls refuses the whole start. Then they go with requests, where each can be refused for itself.
+fn start_camera(
+    device: &mut dyn CameraDevice,
+    start: &Start,
+    events: Arc<Events>,
+    state: &LoopState,
+) -> Result<Box<dyn RequestQueue>, CameraError> {
+    match device.start(start, events.clone()) {
+        Err(CameraError::Call { .. }) if !start.controls.is_empty() => {
+            let bare = Start {
+                controls: Controls::default(),
+                ..start.clone()
+            };
+            let queue = device.start(&bare, events)?;
+            state.set_controls(start.controls.clone());
+            Ok(queue)
+        }
+        started => started,
     }
 }
 
