@@ -39,7 +39,8 @@ virtual_cameras() {
 }
 golden="tests/golden/cameras.gstreamer-$gstreamer.libcamera-$libcamera.txt"
 if [ "${1-}" = --update ]; then
-    virtual_cameras >"$golden"
+    printed=$(virtual_cameras)
+    printf '%s\n' "$printed" >"$golden"
 elif [ -f "$golden" ]; then
     diff -u "$golden" <(virtual_cameras) || status=1
 else

@@ -5,12 +5,16 @@
 mod common;
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
 use common::{
-    holdings,
+    holdings, holds_no_more_than,
     source::{TINY, alone},
     wait_until,
 };
@@ -29,6 +33,7 @@ fn spec(id: &str) -> Spec {
     }
 }
 
+/// The process's one; GStreamer makes no second.
 fn provider() -> gst::DeviceProvider {
     gst::DeviceProviderFactory::by_name("libcameraprovider-rs").expect("it is registered")
 }
@@ -82,11 +87,13 @@ fn cameras_are_listed_with_what_people_and_programs_need() {
             properties.get::<&str>("api.libcamera.Location").unwrap(),
             "CameraLocationBack"
         );
-        let defaults = devices.iter().filter(|device| {
+        // The first of libcamera's; on a machine with cameras that is one of those.
+        let default = |device: &&gst::Device| {
             let properties = device.properties().unwrap();
             properties.get("is-default").unwrap()
-        });
-        assert_eq!(defaults.map(id).collect::<Vec<_>>(), ["Virtual0"]);
+        };
+        let defaults: Vec<String> = devices.iter().filter(default).map(id).collect();
+        assert_eq!(defaults, [id(devices.iter().next().unwrap())]);
         // What crashes applications is a format without a frame rate.
         let caps = tiny.caps().unwrap();
         assert!(!caps.is_empty());
@@ -155,8 +162,7 @@ fn cameras_that_come_and_go_are_told_while_others_stream() {
     }
     let baseline = baseline.unwrap();
     wait_until("nothing is left behind", SOON, || {
-        let (fds, threads, _) = holdings();
-        fds <= baseline.0 && threads.len() <= baseline.1.len()
+        holds_no_more_than(&baseline)
     });
     assert!(bus.pop().is_none(), "no other change");
     provider.stop();
@@ -193,9 +199,7 @@ fn it_starts_and_stops_as_often_as_one_likes() {
         provider.start().unwrap();
         // Counted: two users of one provider.
         provider.start().unwrap();
-        let mut found = ids(&provider);
-        found.sort();
-        assert_eq!(found, ["Virtual0", TINY]);
+        assert!(ids(&provider).contains(&TINY.to_owned()));
         provider.stop();
         plug(spec(CAMERA));
         wait_until("it still follows", SOON, || {
@@ -209,8 +213,7 @@ fn it_starts_and_stops_as_often_as_one_likes() {
     }
     let baseline = baseline.unwrap();
     wait_until("nothing is left behind", SOON, || {
-        let (fds, threads, _) = holdings();
-        fds <= baseline.0 && threads.len() <= baseline.1.len()
+        holds_no_more_than(&baseline)
     });
 }
 
@@ -236,7 +239,50 @@ fn a_handler_may_stop_the_provider() {
         });
         plug(spec(CAMERA));
         wait.recv_timeout(SOON).expect("it stops");
+        provider.bus().unset_sync_handler();
         unplug(CAMERA);
+    }
+}
+
+/// Two cameras at once, and a handler that stops and starts the provider at the first: no camera is there twice, none is left when it goes.
+#[test]
+fn a_handler_may_start_the_provider_again() {
+    let _alone = alone("restart from a handler");
+    const OTHER: &str = "simulated-other";
+    for _ in 0..20 {
+        let provider = provider();
+        provider.start().unwrap();
+        let restarted = Arc::new(AtomicBool::new(false));
+        let (weak, once) = (provider.downgrade(), restarted.clone());
+        provider.bus().set_sync_handler(move |_, message| {
+            if message.type_() == gst::MessageType::DeviceAdded
+                && let Some(provider) = weak.upgrade()
+                && !once.swap(true, Ordering::SeqCst)
+            {
+                provider.stop();
+                provider.start().unwrap();
+            }
+            gst::BusSyncReply::Drop
+        });
+        plug(spec(CAMERA));
+        plug(spec(OTHER));
+        for camera in [CAMERA, OTHER] {
+            wait_until("it is there", SOON, || {
+                ids(&provider).contains(&camera.to_owned())
+            });
+        }
+        assert!(restarted.load(Ordering::SeqCst));
+        let count = |wanted: &str| ids(&provider).iter().filter(|id| *id == wanted).count();
+        wait_until("each is there once", SOON, || {
+            (count(CAMERA), count(OTHER)) == (1, 1)
+        });
+        unplug(CAMERA);
+        unplug(OTHER);
+        wait_until("both are gone", SOON, || {
+            (count(CAMERA), count(OTHER)) == (0, 0)
+        });
+        provider.bus().unset_sync_handler();
+        provider.stop();
     }
 }
 

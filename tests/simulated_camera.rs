@@ -18,7 +18,9 @@ use gstlibcamerars::{
 };
 
 const CAMERA: &str = "simulated-tiny";
-const THREAD: &str = "SimulatedCamera";
+fn is_cameras(thread: &str) -> bool {
+    thread == "SimulatedCamera"
+}
 
 fn plugged() -> Arc<Script> {
     plug(Spec {

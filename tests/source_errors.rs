@@ -8,7 +8,7 @@ use std::{process::Command, time::Duration};
 
 use common::{
     holdings,
-    source::{Source, alone},
+    source::{Source, alone, skips_with_libcamera_0_4},
     wait_until,
 };
 use gst::prelude::*;
@@ -111,6 +111,9 @@ fn a_size_that_the_camera_would_adjust_names_those_that_it_keeps() {
 
 #[test]
 fn caps_that_the_peer_refuses_are_shown_on_both_sides() {
+    if skips_with_libcamera_0_4("caps_that_the_peer_refuses_are_shown_on_both_sides") {
+        return;
+    }
     let _alone = alone("refused caps");
     let text = failed("libcamerasrc-rs name=source ! video/x-raw,colorimetry=sRGB");
     assert_says(&text, &["1920", "colorimetry=(string)sRGB", "videoconvert"]);
@@ -118,6 +121,9 @@ fn caps_that_the_peer_refuses_are_shown_on_both_sides() {
 
 #[test]
 fn a_second_choice_is_taken_where_the_first_is_refused() {
+    if skips_with_libcamera_0_4("a_second_choice_is_taken_where_the_first_is_refused") {
+        return;
+    }
     let _alone = alone("second choice");
     let caps = "video/x-raw,width=800,height=600;video/x-raw,width=1280,height=720,colorimetry=sRGB;video/x-raw,width=640";
     let source = Source::new("libcamerasrc-rs name=source num-buffers=3 ! capsfilter name=filter");
@@ -184,6 +190,9 @@ fn a_machine_without_cameras_says_where_to_look() {
 
 #[test]
 fn nothing_is_left_behind_by_failures() {
+    if skips_with_libcamera_0_4("nothing_is_left_behind_by_failures") {
+        return;
+    }
     let _alone = alone("leftovers");
     let attempt = || {
         refused("libcamerasrc-rs name=source camera-name=nope");

@@ -62,6 +62,8 @@ fn every_buffer_has_it_typed_through_tee_queue_and_videoconvert() {
         "libcamerasrc-rs name=source camera-name={CAMERA} exposure-time=500 num-buffers=40 \
          ! tee ! queue ! videoconvert ! video/x-raw,format=RGB"
     ));
+    // Frames that nobody has taken yet have the value of before.
+    source.sink.set_property("max-buffers", 1u32);
     source.set_state(gst::State::Playing);
     let mut last = 0;
     for count in 0.. {
@@ -116,9 +118,40 @@ fn it_can_be_left_out() {
     let source = Source::playing(&format!(
         "libcamerasrc-rs name=source camera-name={CAMERA} frame-metadata=false num-buffers=5"
     ));
-    while let Some(sample) = source.pull() {
-        assert_eq!(metadata(&sample), None);
+    for _ in 0..5 {
+        assert_eq!(metadata(&source.pull().expect("a frame")), None);
     }
+}
+
+/// However many frames others have had since.
+#[test]
+fn frames_that_waited_in_a_blocked_branch_have_it_too() {
+    let _alone = alone("metadata of a blocked branch");
+    camera().pretend(
+        &[(id("Lux"), ControlValue::One(Scalar::F32(1.0)))]
+            .into_iter()
+            .collect(),
+    );
+    let pipeline = gst::parse::launch(&format!(
+        "libcamerasrc-rs name=source camera-name={CAMERA} source.src ! appsink name=a sync=false async=false max-buffers=1 \
+         source.src_0 ! appsink name=b sync=false async=false"
+    ));
+    let pipeline = pipeline.unwrap().downcast::<gst::Pipeline>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let sink = |name: &str| {
+        let sink = pipeline.by_name(name).unwrap();
+        sink.downcast::<gst_app::AppSink>().unwrap()
+    };
+    for (name, frames) in [("b", 40), ("a", 5)] {
+        let sink = sink(name);
+        for frame in 0..frames {
+            let sample = sink
+                .try_pull_sample(gst::ClockTime::from_seconds(10))
+                .unwrap();
+            assert!(metadata(&sample).is_some(), "{name}, frame {frame}");
+        }
+    }
+    pipeline.set_state(gst::State::Null).unwrap();
 }
 
 /// Copies of frames that the camera needs back, and of frames for who does not know their layout.

@@ -12,8 +12,8 @@ use gstlibcamerars::backend::simulated::{Spec, plug};
 
 const CAMERA: &str = "simulated-queries";
 const SOON: gst::ClockTime = gst::ClockTime::from_seconds(10);
-/// Nobody waits for the camera or for a branch to hear what a pad can do.
-const AT_ONCE: Duration = Duration::from_millis(200);
+/// Nobody waits for the camera or for a branch, which is blocked for good, to hear what a pad can do.
+const AT_ONCE: Duration = Duration::from_secs(5);
 const SINK: &str = "appsink sync=false async=false max-buffers=1";
 
 fn pipeline() -> (gst::Pipeline, gst::Element) {

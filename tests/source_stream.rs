@@ -13,7 +13,7 @@ use std::{
 };
 
 use common::{
-    source::{Source, TINY, alone, levels},
+    source::{Source, TINY, alone, levels, skips_with_libcamera_0_4},
     wait_until,
 };
 use gst::prelude::*;
@@ -22,6 +22,9 @@ const SOON: Duration = Duration::from_secs(10);
 
 #[test]
 fn frames_carry_picture_time_and_layout() {
+    if skips_with_libcamera_0_4("frames_carry_picture_time_and_layout") {
+        return;
+    }
     let _alone = alone("frames");
     let source = Source::playing(
         "libcamerasrc-rs name=source num-buffers=30 pace=true ! video/x-raw,width=1280,height=720,framerate=60/1",
@@ -109,6 +112,9 @@ fn the_pace_is_held() {
 
 #[test]
 fn without_a_pace_the_camera_runs_freely() {
+    if skips_with_libcamera_0_4("without_a_pace_the_camera_runs_freely") {
+        return;
+    }
     let _alone = alone("free running");
     let source = Source::playing(&format!(
         "libcamerasrc-rs name=source camera-name={TINY} num-buffers=2000"
@@ -152,6 +158,9 @@ fn an_end_and_a_stop_pass_a_sink_that_blocks() {
 
 #[test]
 fn frames_of_a_pause_are_never_seen() {
+    if skips_with_libcamera_0_4("frames_of_a_pause_are_never_seen") {
+        return;
+    }
     let _alone = alone("pause");
     let source = Source::playing(&format!(
         "libcamerasrc-rs name=source camera-name={TINY} pace=true"

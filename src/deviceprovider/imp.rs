@@ -26,7 +26,21 @@ impl ObjectSubclass for LibcameraProvider {
     type ParentType = gst::DeviceProvider;
 }
 
-impl ObjectImpl for LibcameraProvider {}
+impl ObjectImpl for LibcameraProvider {
+    fn dispose(&self) {
+        self.stop_monitor();
+    }
+}
+
+impl LibcameraProvider {
+    fn stop_monitor(&self) {
+        let monitor = self.monitor.lock().take();
+        if let Some(monitor) = monitor {
+            monitor.stop(&self.obj());
+        }
+    }
+}
+
 impl GstObjectImpl for LibcameraProvider {}
 
 impl DeviceProviderImpl for LibcameraProvider {
@@ -70,9 +84,8 @@ impl DeviceProviderImpl for LibcameraProvider {
     }
 
     fn stop(&self) {
-        let monitor = self.monitor.lock().take();
-        if let Some(monitor) = monitor {
-            monitor.stop(&self.obj());
+        if panic::catch_unwind(AssertUnwindSafe(|| self.stop_monitor())).is_err() {
+            gst::error!(CAT, imp = self, "stopping has panicked");
         }
     }
 }

@@ -1,7 +1,11 @@
 //! A started provider: cameras that come and go become devices that come and go.
 //!
 //! The systems tell of them in threads that must not be kept waiting, and may not be asked for anything from there. So they are only noted there, and
-//! a thread of ours does the rest. It ends when the last sender is gone: the watches' and the monitor's own.
+//! a thread of ours does the rest.
+//!
+//! GStreamer starts and stops a provider under a lock of its own. A stop waits there for this thread, as GStreamer's own providers do, because a device
+//! that is added while GStreamer lets go of them all has no provider when a monitor looks for it. So a synchronous handler of the messages, which runs
+//! in this thread, may stop and start the provider, but one that asks it something else while another thread stops it waits for ever.
 
 use super::{
     LibcameraProvider,
@@ -10,7 +14,11 @@ use super::{
     systems,
 };
 use crate::camera::{CameraInfo, CameraSystem, CameraWatcher};
-use crate::sync::{Arc, Mutex, mpsc};
+use crate::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+    mpsc,
+};
 use gst::prelude::*;
 use std::{
     fmt, io,
@@ -51,7 +59,7 @@ impl CameraWatcher for Note {
 }
 
 /// The devices of one system, and what they are made of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     system: Arc<dyn CameraSystem>,
     devices: Vec<(CameraInfo, LibcameraDevice)>,
@@ -68,6 +76,7 @@ impl Known {
 pub struct Monitor {
     watches: Vec<Box<dyn fmt::Debug + Send>>,
     events: mpsc::Sender<Event>,
+    stopped: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
@@ -89,26 +98,33 @@ impl Monitor {
             }
             all.push(Known { system, devices });
         }
-        let weak = provider.downgrade();
-        let thread = thread::Builder::new()
-            .name("camera hotplug".to_owned())
-            .spawn(move || follow(&weak, &received, all))?;
+        let stopped = Arc::<AtomicBool>::default();
+        let thread = {
+            let (weak, stopped, all) = (provider.downgrade(), stopped.clone(), all.clone());
+            thread::Builder::new()
+                .name("camera hotplug".to_owned())
+                .spawn(move || follow(&weak, &received, &stopped, all))
+        };
+        if thread.is_err() {
+            // GStreamer keeps them although the start has failed.
+            let devices = all.iter().flat_map(|known| &known.devices);
+            devices.for_each(|(_, device)| provider.device_remove(device));
+        }
         Ok(Self {
             watches,
             events,
-            thread,
+            stopped,
+            thread: thread?,
         })
     }
 
     /// No device is added or removed after that.
     pub fn stop(self, provider: &LibcameraProvider) {
         drop(self.watches);
+        self.stopped.store(true, Ordering::SeqCst);
         let _ = self.events.send(Event::End);
-        // A handler of the message of a device, in that very thread, may stop the provider.
-        if self.thread.thread().id() == thread::current().id() {
-            return;
-        }
-        if self.thread.join().is_err() {
+        // A handler of the message of a device runs in that very thread, which then ends when the handler does.
+        if self.thread.thread().id() != thread::current().id() && self.thread.join().is_err() {
             gst::error!(
                 CAT,
                 obj = provider,
@@ -181,17 +197,19 @@ fn device(
 fn follow(
     provider: &glib::WeakRef<LibcameraProvider>,
     events: &mpsc::Receiver<Event>,
+    stopped: &AtomicBool,
     mut all: Vec<Known>,
 ) {
     for event in events {
-        let Some(provider) = provider.upgrade() else {
+        let provider = provider.upgrade();
+        let Some(provider) = provider.filter(|_| !stopped.load(Ordering::SeqCst)) else {
             return;
         };
         let ends = panic::catch_unwind(AssertUnwindSafe(|| match event {
             Event::End => true,
             Event::Added { system, id } => {
                 if let Some(known) = all.get_mut(system) {
-                    added(&provider, known, &id);
+                    added(&provider, known, &id, stopped);
                 }
                 false
             }
@@ -216,7 +234,7 @@ fn follow(
     }
 }
 
-fn added(provider: &LibcameraProvider, known: &mut Known, id: &str) {
+fn added(provider: &LibcameraProvider, known: &mut Known, id: &str, stopped: &AtomicBool) {
     let infos = known.system.cameras().unwrap_or_default();
     let info = infos.iter().find(|info| info.id == id);
     let mut others = known.infos();
@@ -229,6 +247,10 @@ fn added(provider: &LibcameraProvider, known: &mut Known, id: &str) {
     if let Some(device) = device(provider, &*known.system, info, &others, is_default) {
         gst::info!(CAT, obj = provider, "Camera '{id}' is here");
         provider.device_add(&device);
+        if stopped.load(Ordering::SeqCst) {
+            // The provider may have let go of its devices before this one came.
+            provider.device_remove(&device);
+        }
         known.devices.push((info.clone(), device));
     }
 }

@@ -51,7 +51,7 @@ impl LibcameraSrc {
         };
         drop(progress);
         let metadata = stream.session.metadata.as_ref();
-        if let Some(metadata) = metadata.and_then(|all| all.of(captured.completed_at))
+        if let Some(metadata) = metadata.and_then(|all| all.of(stream.index, captured.frame))
             && let Some(buffer) = buffer.get_mut()
         {
             frame_metadata::attach(buffer, &metadata);

@@ -53,7 +53,7 @@ pub struct Events {
     pub metadata: Option<Arc<FrameMetadata>>,
     /// Of the frame that completes next. Used by the camera's thread alone.
     pub reported: Mutex<Option<Arc<Controls>>>,
-    /// By stream: bytes that a whole frame has at least.
+    /// By stream: bytes that a whole frame has at least, 1 where that is not known.
     pub whole: Vec<u32>,
     /// When metadata was last asked for, in nanoseconds of CLOCK_MONOTONIC.
     pub reported_at: AtomicU64,
@@ -61,12 +61,17 @@ pub struct Events {
     pub map: Mutex<ClockMap>,
 }
 
+/// Drivers that do not say how much they have written leave 0, but not for frames of which each is of another size.
+fn is_short(used: u32, whole: u32) -> bool {
+    used < whole && (used > 0 || whole == 1)
+}
+
 impl CameraEvents for Events {
     fn completed(&self, mut completion: Completion) {
         for (frame, whole) in completion.frames.iter_mut().zip(&self.whole) {
             if let Some(frame) = frame
                 && frame.status == FrameStatus::Success
-                && frame.bytes_used.is_some_and(|used| used < *whole)
+                && frame.bytes_used.is_some_and(|used| is_short(used, *whole))
             {
                 frame.status = FrameStatus::Error;
             }
@@ -75,7 +80,7 @@ impl CameraEvents for Events {
         let timing = self.map.lock().timing(completion.sensor_timestamp, now);
         let reported = self.reported.lock().take();
         if let (Some(metadata), Some(reported)) = (&self.metadata, reported) {
-            metadata.keep(now.monotonic, reported);
+            metadata.keep(&completion, &reported);
         }
         self.state.completed(&completion, timing, now.monotonic);
     }

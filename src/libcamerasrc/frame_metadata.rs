@@ -1,11 +1,10 @@
 //! What the camera knew about each frame, from its completion to its buffer: a GstCustomMeta.
 
 use super::controls::by_id;
-use crate::camera::Controls;
+use crate::camera::{Completion, Controls, FrameId, MAX_STREAMS};
 use crate::controls::to_field;
 use crate::sync::{Arc, Mutex};
 use gst::meta::CustomMeta;
-use std::collections::VecDeque;
 
 /// Of the meta, and of its structure. No tags: it goes along with copies, and through elements that change pixels.
 const NAME: &str = "libcamera";
@@ -17,37 +16,35 @@ pub fn register() {
     }
 }
 
-/// What was reported of the last frames. Written in the camera's thread, read in the pads'.
+/// What was reported of each frame that is with us or downstream. Written in the camera's thread, read in the pads'.
 #[derive(Debug)]
-pub struct FrameMetadata {
-    /// By the moment of completion, which all streams of a request share, the newest last.
-    kept: Mutex<VecDeque<(u64, Arc<Controls>)>>,
-    /// Frames that can be under way at a time, and so many more that none is missed by a pad that has just taken its frame.
-    capacity: usize,
-}
+pub struct FrameMetadata(Mutex<Vec<Vec<Option<Arc<Controls>>>>>);
 
 impl FrameMetadata {
-    /// For so many frames of all streams.
-    pub fn new(frames: usize) -> Self {
-        let capacity = frames + 2;
-        Self {
-            kept: Mutex::new(VecDeque::with_capacity(capacity)),
-            capacity,
+    /// For streams of so many frames.
+    pub fn new(frames: &[u32]) -> Self {
+        let stream = |frames: &u32| vec![None; *frames as usize];
+        Self(Mutex::new(frames.iter().map(stream).collect()))
+    }
+
+    /// A frame is not completed again before its pad has taken it and downstream has let go of it.
+    pub fn keep(&self, completion: &Completion, metadata: &Arc<Controls>) {
+        let mut replaced = [const { None }; MAX_STREAMS];
+        let mut streams = self.0.lock();
+        let frames = streams.iter_mut().zip(&completion.frames);
+        for ((stream, frame), replaced) in frames.zip(&mut replaced) {
+            let place = frame.and_then(|frame| stream.get_mut(frame.frame.0 as usize));
+            if let Some(place) = place {
+                *replaced = place.replace(metadata.clone());
+            }
         }
+        drop(streams);
+        drop(replaced);
     }
 
-    pub fn keep(&self, completed_at: u64, metadata: Arc<Controls>) {
-        let mut kept = self.kept.lock();
-        let oldest = (kept.len() >= self.capacity).then(|| kept.pop_front());
-        kept.push_back((completed_at, metadata));
-        drop(kept);
-        drop(oldest);
-    }
-
-    pub fn of(&self, completed_at: u64) -> Option<Arc<Controls>> {
-        let kept = self.kept.lock();
-        let found = kept.iter().rev().find(|(at, _)| *at == completed_at);
-        found.map(|(_, metadata)| metadata.clone())
+    pub fn of(&self, stream: usize, frame: FrameId) -> Option<Arc<Controls>> {
+        let streams = self.0.lock();
+        streams.get(stream)?.get(frame.0 as usize)?.clone()
     }
 }
 
@@ -64,20 +61,5 @@ pub fn attach(buffer: &mut gst::BufferRef, metadata: &Controls) {
                 to_field(&property.definition, value),
             );
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_frames_are_known_and_no_others() {
-        let metadata = FrameMetadata::new(2);
-        for at in 0..10 {
-            metadata.keep(at, Arc::default());
-        }
-        let known: Vec<u64> = (0..12).filter(|at| metadata.of(*at).is_some()).collect();
-        assert_eq!(known, [6, 7, 8, 9]);
     }
 }

@@ -35,6 +35,15 @@ impl Opened {
         known.map(|(_, limits)| *limits)
     }
 
+    /// Those, or what can be guessed: the same sizes in other formats mostly have the same.
+    pub fn likely_limits(&self, choices: &[Choice]) -> Option<(u64, u64)> {
+        let sizes = |mode: &Mode| mode.iter().map(|(_, size)| *size).collect::<Vec<_>>();
+        let wanted = sizes(&mode(choices));
+        let alike = || self.limits.iter().find(|(known, _)| sizes(known) == wanted);
+        self.limits(choices)
+            .or_else(|| alike().map(|(_, limits)| *limits))
+    }
+
     /// Whether another plan can avoid why the camera has refused to start with these choices.
     pub fn learn(&mut self, choices: &[Choice], error: &CameraError) -> bool {
         match error {

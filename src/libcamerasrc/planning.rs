@@ -63,29 +63,42 @@ impl LibcameraSrc {
         })?;
         let lists = negotiation::candidates(&offers, wishes)
             .map_err(|unmet| unmet_message(&unmet, &offers, wishes))?;
-        let mut combinations = Combinations::new(lists);
-        let first = combinations.current();
+        let first: Vec<Choice> = lists
+            .iter()
+            .filter_map(|list| list.first().cloned())
+            .collect();
         let (mut refused, mut slow, mut adjusted) = (None, None, None);
-        loop {
-            let last = wishes.len().saturating_sub(1);
-            let next = match self.fit(pads, wishes, &offers, combinations.current())? {
-                Ok(choices) => return Ok((plan(wishes, choices), offers)),
-                Err(Unfit::Adjusted(pad)) => {
-                    adjusted.get_or_insert(pad);
-                    pad
+        // Sizes that lack the rate in one format are asked for in another only when no other size has it.
+        for guesses in [true, false] {
+            let mut combinations = Combinations::new(lists.clone());
+            loop {
+                let last = wishes.len().saturating_sub(1);
+                let choices = combinations.current();
+                let next = match self.fit(pads, wishes, &offers, choices, guesses)? {
+                    Ok(choices) => return Ok((plan(wishes, choices), offers)),
+                    Err(Unfit::Adjusted(pad)) => {
+                        adjusted.get_or_insert(pad);
+                        pad
+                    }
+                    Err(Unfit::Rate(error)) => {
+                        slow.get_or_insert(error);
+                        last
+                    }
+                    Err(Unfit::Refused(pad, caps)) => {
+                        refused.get_or_insert((pad, caps));
+                        pad
+                    }
+                };
+                if !combinations.advance(next) {
+                    break;
                 }
-                Err(Unfit::Rate(error)) => {
-                    slow.get_or_insert(error);
-                    last
-                }
-                Err(Unfit::Refused(pad, caps)) => {
-                    refused.get_or_insert((pad, caps));
-                    pad
-                }
-            };
-            if !combinations.advance(next) {
+            }
+            if slow.is_none() {
                 break;
             }
+        }
+        if let Some(error) = slow {
+            return Err(error::message(&error));
         }
         if let Some((wish, caps)) = refused.and_then(|(pad, caps)| Some((wishes.get(pad)?, caps))) {
             let Wish { pad, peer, .. } = wish;
@@ -94,9 +107,6 @@ impl LibcameraSrc {
                 ("downstream of {pad} refuses the camera's {caps}; it asks for {peer}. Ask for less, or put a converter behind the camera (videoconvert)")
             ));
         }
-        if let Some(error) = slow {
-            return Err(error::message(&error));
-        }
         let pad = adjusted.unwrap_or_default();
         self.with_opened(|opened| {
             let device = &*opened.device;
@@ -104,18 +114,24 @@ impl LibcameraSrc {
         })
     }
 
-    /// The same choices, or as near to them as the camera's rates allow.
+    /// The same choices, or as near to them as the camera's rates allow, which may be guessed from those of another format.
     fn fit(
         &self,
         pads: &[LibcameraSrcPad],
         wishes: &[Wish],
         offers: &[Offer],
         choices: Vec<Choice>,
+        guesses: bool,
     ) -> Result<Result<Vec<Choice>, Unfit>, gst::ErrorMessage> {
         let roles: Vec<StreamRole> = wishes.iter().map(|wish| wish.role).collect();
         let delivered = self.with_opened(|opened| {
             let device = &*opened.device;
-            let choices = match (opened.limits(&choices), choices.first()) {
+            let limits = if guesses {
+                opened.likely_limits(&choices)
+            } else {
+                opened.limits(&choices)
+            };
+            let choices = match (limits, choices.first()) {
                 (Some(limits), Some(first)) => {
                     let slow = negotiation::rate_refused(device, first, limits);
                     match negotiation::within_limits(offers, wishes, choices, limits) {

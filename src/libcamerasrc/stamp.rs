@@ -63,9 +63,9 @@ pub fn stamp(
     flags.set(gst::BufferFlags::DISCONT, discont);
     flags.set(gst::BufferFlags::CORRUPTED, captured.damaged);
     buffer.set_flags(flags);
-    // A raw frame that was cut short keeps its size, which consumers map by its caps; one that is compressed is as long as it came out.
-    let raw = stream.stream().and_then(|stream| stream.size);
-    let used = raw.or(captured.bytes_used.map(|used| used as usize));
+    // A frame that was cut short keeps its size, which consumers map by its caps; one that is compressed is as long as it came out.
+    let fixed = stream.stream().and_then(|stream| stream.size);
+    let used = fixed.or(captured.bytes_used.map(|used| used as usize));
     if let Some(used) = used.filter(|used| *used < buffer.size()) {
         buffer.set_size(used);
     }

@@ -17,6 +17,9 @@ use crate::video::caps::{Choice, Offer};
 use gst::{prelude::*, subclass::prelude::*};
 use gst_base::prelude::*;
 
+/// Configurations of a camera that are tried for a frame rate before it is an error. Each takes the camera its time.
+const MOST_TRIES: u32 = 8;
+
 /// The pads that get a stream: those that are linked, and have not ended. If there is none, `src` alone, whose thread then says so.
 fn participants(pads: Vec<LibcameraSrcPad>) -> Vec<LibcameraSrcPad> {
     let takes_part =
@@ -64,6 +67,7 @@ impl LibcameraSrc {
         wishes: &[Wish],
     ) -> Result<(), gst::ErrorMessage> {
         let mut why = None;
+        let mut tries = 0;
         let session = loop {
             let (plan, offers) = match self.planned(pads, wishes) {
                 Ok(planned) => planned,
@@ -88,7 +92,12 @@ impl LibcameraSrc {
                 Err(error) => {
                     gst::info!(CAT, imp = self, "planning again: {error}");
                     self.offer_what_is_left()?;
-                    why.get_or_insert(error::message(&error));
+                    let why = why.get_or_insert(error::message(&error));
+                    tries += 1;
+                    // Whoever stops the element waits for this thread.
+                    if tries >= MOST_TRIES || self.source_pad().outlet().is_flushing() {
+                        return Err(why.clone());
+                    }
                 }
             }
         };

@@ -187,10 +187,8 @@ impl Area {
         if size == 0 {
             return Ok(());
         }
-        // Known before, or the parts would take all the memory that this machine has before they fail.
-        if free_and_total().is_some_and(|(free, _)| size > free) {
-            return Err(no_space(size));
-        }
+        // Or the parts would take all the memory that this machine has before they fail.
+        Self::check_space(size)?;
         let mut start = bytes.start;
         while start < bytes.end {
             let part = PART.min(bytes.end - start);
@@ -203,6 +201,14 @@ impl Area {
         }
         self.prefault(bytes);
         Ok(())
+    }
+
+    /// Whether there is memory for so many bytes now.
+    pub fn check_space(size: u64) -> Result<(), AreaError> {
+        match free_and_total() {
+            Some((free, _)) if size > free => Err(no_space(size)),
+            _ => Ok(()),
+        }
     }
 
     /// Gives the memory of these bytes back to the system. Nobody may write there again.

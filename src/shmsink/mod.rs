@@ -10,8 +10,8 @@
 //! | reaper ("shm memory"), now and then | frees memory that nobody needs: `crate::os::reaper` | nothing |
 //! | any | takes a slot to write into, drops the last memory of one: `pool.rs` | nothing |
 //!
-//! Locks, each a leaf: `Shared::state`, under which nothing is called but the pure state machine of `crate::shm`; `Shared::kept`, a list; an
-//! area's list of lent bytes; the reaper's queue. No two are ever held together. No system call, no copy, no log line, no signal and no GStreamer
+//! Locks, each a leaf: `Shared::state`, under which nothing is called but the pure state machine of `crate::shm`; `Shared::kept`, a list of buffers, which are made and
+//! looked at under it, and dropped when it was left; an area's list of lent bytes; the reaper's queue. No two are ever held together. No system call, no copy, no log line, no signal and no GStreamer
 //! happens with one held. The GstObject lock is never taken. The properties' lock is held to copy them.
 //!
 //! The wake protocol: the streaming thread publishes under the lock, unlocks, *then* writes the eventfd; the control thread empties the

@@ -168,6 +168,9 @@ impl Shared {
         // Of a frame that was published before. A memory in two of these buffers would look as if upstream had it still.
         let is_kept = |buffer: &gst::Buffer| buffer.peek_memory(0).as_ptr() == memory.as_ptr();
         if kept.closed || kept.buffers.iter().any(is_kept) {
+            drop(kept);
+            // Without the lock: it may be the last of it.
+            drop(memory);
             return;
         }
         let mut buffer = gst::Buffer::new();

@@ -141,7 +141,8 @@ impl Stream {
     /// An area for larger frames. Frames whose size only their buffers tell get twice as much as before if that can be had, or every frame
     /// that is a little larger than the last would cost a new area.
     fn grow(&mut self, shared: &Shared, size: u64) -> Result<(), PublishError> {
-        let doubled = self.planned.saturating_mul(2).max(size);
+        let before = self.planned;
+        let doubled = before.saturating_mul(2).max(size);
         let fits = shared.lock().server.limits().fit(doubled);
         let mut planned = if fits { doubled } else { size };
         match self.make_area(shared, planned) {
@@ -152,9 +153,10 @@ impl Stream {
             made => made?,
         }
         // With a size from the caps, what is larger than that is an exception and no reason for yet another area.
-        if self.format.planned_size().is_none() {
-            self.planned = planned;
-        }
+        self.planned = match self.format.planned_size() {
+            Some(_) => before,
+            None => planned,
+        };
         Ok(())
     }
 

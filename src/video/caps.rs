@@ -288,11 +288,17 @@ impl Offer {
 
     /// What the camera can do, for people.
     pub fn describe(&self) -> String {
+        let named = |offered: &StreamFormat| media(offered.format).or_else(|| drm(offered.format));
         let formats: Vec<String> = self
-            .plain()
+            .formats
+            .iter()
+            .filter_map(|offered| Some((offered, named(offered)?)))
             .map(|(offered, media)| {
                 let structure = media.structure();
-                let format = structure.get::<&str>("format").unwrap_or(structure.name());
+                let format = ["drm-format", "format"]
+                    .into_iter()
+                    .find_map(|field| structure.get::<&str>(field).ok())
+                    .unwrap_or(structure.name());
                 // Beside a range, the list is libcamera's own of usual sizes.
                 let sizes = match offered.range {
                     Some(range) if range.min != range.max => {

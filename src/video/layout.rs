@@ -1,5 +1,6 @@
 //! Where the planes of a frame lie.
 
+use super::format::Media;
 use crate::camera::{FrameLayout, StreamConfig};
 use gst_video::{VideoFormat, VideoFormatInfo};
 
@@ -72,9 +73,15 @@ pub fn frame_end(format: VideoFormat, agreed: &StreamConfig, offsets: &[usize]) 
         .unwrap_or_default()
 }
 
-/// Bytes that a camera has written when all of a frame's lines are there, less what may be padding behind the last.
-pub fn whole_frame(format: VideoFormat, agreed: &StreamConfig) -> u32 {
-    let planes = planes(format, agreed.size.height, agreed.stride);
+/// Bytes that a camera has written when all of a frame is there; of lines, less what may be padding behind the last.
+pub fn whole_frame(media: Media, agreed: &StreamConfig) -> u32 {
+    let planes = match media {
+        Media::Raw(format) | Media::Drm(_, format) => {
+            planes(format, agreed.size.height, agreed.stride)
+        }
+        Media::Bayer(_) => vec![(agreed.size.height, agreed.stride)],
+        Media::Jpeg => return 1,
+    };
     let all: u32 = planes.iter().map(|(lines, stride)| lines * stride).sum();
     all - planes.last().map_or(0, |(_, stride)| *stride)
 }
@@ -132,11 +139,11 @@ mod tests {
 
     #[test]
     fn a_frame_is_whole_when_its_last_line_was_begun() {
-        assert_eq!(
-            whole_frame(VideoFormat::Nv12, &agreed(128)),
-            6400 + 3200 - 128
-        );
-        assert_eq!(whole_frame(VideoFormat::Yuy2, &agreed(200)), 49 * 200);
+        let whole = |media, stride| whole_frame(media, &agreed(stride));
+        assert_eq!(whole(Media::Raw(VideoFormat::Nv12), 128), 6400 + 3200 - 128);
+        assert_eq!(whole(Media::Raw(VideoFormat::Yuy2), 200), 49 * 200);
+        assert_eq!(whole(Media::Bayer("rggb"), 100), 49 * 100);
+        assert_eq!(whole(Media::Jpeg, 0), 1, "not empty");
     }
 
     #[test]

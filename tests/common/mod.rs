@@ -43,6 +43,12 @@ pub fn holdings() -> (usize, Vec<String>, Vec<String>) {
     (fds, threads, areas_of(std::process::id()))
 }
 
+/// Whether this process holds no more than that. Threads and pipes that were about to end when it was looked at may have gone since.
+pub fn holds_no_more_than((fds, threads, areas): &(usize, Vec<String>, Vec<String>)) -> bool {
+    let now = holdings();
+    now.0 <= *fds && now.1.len() <= threads.len() && now.2.len() <= areas.len()
+}
+
 /// The shared memory objects that a process has left in /dev/shm.
 pub fn areas_of(pid: u32) -> Vec<String> {
     std::fs::read_dir("/dev/shm")

@@ -193,7 +193,7 @@ unsafe fn completed_frame(
     }
 }
 
-/// Of all planes; a driver that does not say leaves 0.
+/// Of all planes.
 ///
 /// # Safety
 /// `metadata` lives.
@@ -205,6 +205,6 @@ unsafe fn bytes_used(metadata: *const sys::libcamera_frame_metadata_t) -> Option
             .map(|plane| (*sys::libcamera_frame_metadata_planes_at(planes, plane)).bytes_used)
             .fold(0, u32::saturating_add);
         sys::libcamera_frame_metadata_planes_destroy(planes);
-        (used > 0).then_some(used)
+        Some(used)
     }
 }

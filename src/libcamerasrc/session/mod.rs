@@ -181,10 +181,9 @@ impl Session {
             reason: error.to_string(),
         })?;
 
-        let all_frames = counts.iter().sum::<u32>() as usize;
         let metadata = options
             .frame_metadata
-            .then(|| Arc::new(FrameMetadata::new(all_frames)));
+            .then(|| Arc::new(FrameMetadata::new(&counts)));
         let events = Events {
             metadata: metadata.clone(),
             reported: Mutex::default(),
@@ -192,10 +191,7 @@ impl Session {
                 .streams
                 .iter()
                 .zip(&agreed)
-                .map(|(stream, agreed)| {
-                    let format = stream.choice.media.video_format();
-                    format.map_or(1, |format| whole_frame(format, agreed))
-                })
+                .map(|(stream, agreed)| whole_frame(stream.choice.media, agreed))
                 .collect(),
             state: state.clone(),
             clock: options.clock,

@@ -15,7 +15,7 @@ use std::io;
 pub struct SessionStream {
     pub caps: gst::Caps,
     pub frames: u32,
-    /// Bytes of a raw frame up to the end of its last plane. Its memory may be longer.
+    /// Bytes of a frame up to the end of its last line. Its memory may be longer. `None` for formats whose frames differ in size.
     pub size: Option<usize>,
     /// From a frame's completion until its pad's thread pushes it.
     pub hand_over: Mutex<Histogram>,
@@ -64,9 +64,11 @@ impl SessionStream {
             is_dmabuf: choice.media.is_dmabuf(),
             caps: offer.fixed_caps(choice, agreed),
             frames: frames.layouts.len() as u32,
-            size: layout
-                .as_ref()
-                .map(|layout| frame_end(layout.format, agreed, &layout.offsets)),
+            size: match (&layout, choice.media) {
+                (Some(layout), _) => Some(frame_end(layout.format, agreed, &layout.offsets)),
+                (None, Media::Bayer(_)) => Some((agreed.stride * agreed.size.height) as usize),
+                (None, _) => None,
+            },
             hand_over: Mutex::default(),
             pool: FramePool::new(&frames.layouts, frames.kind, layout.clone(), returned)?,
             layout,

@@ -122,8 +122,11 @@ impl Control {
     /// A message for everybody at a time: the streaming thread waits for the lock under which they are taken from the server.
     pub(super) fn transmit(&mut self) {
         let mut gone = Vec::new();
+        let mut first = true;
         loop {
-            for (number, connection) in &mut self.connections {
+            // Who had no room has none yet.
+            let asked = self.connections.iter_mut();
+            for (number, connection) in asked.filter(|(_, it)| first || !it.waits_for_room) {
                 if let Err(error) = connection.send(&self.poller, *number) {
                     gst::info!(CAT, "{} goes: {error}", connection.name());
                     gone.push(*number);
@@ -132,6 +135,7 @@ impl Control {
             for number in gone.drain(..) {
                 self.disconnect(number);
             }
+            first = false;
             if !self.next_messages() {
                 return;
             }

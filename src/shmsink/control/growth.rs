@@ -11,8 +11,9 @@ use crate::shm::server::Why;
 use crate::shmsink::CAT;
 use crate::sync::Arc;
 
-/// How long to wait for memory that is on its way back.
-const MEMORY_PAUSE: Duration = Duration::from_millis(10);
+/// How long to wait for memory that is on its way back; twice as long each time, up to the longest.
+pub(super) const MEMORY_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Bytes that are given memory in one turn. A few milliseconds' work, during which clients wait.
 const PORTION: u64 = 4 << 20;
 
@@ -50,9 +51,7 @@ impl Control {
                 }
             }
             // It may be enough when that is done.
-            Err(AreaError::NoSpace { .. }) if reaper::is_busy() => {
-                self.look_again_after(MEMORY_PAUSE);
-            }
+            Err(AreaError::NoSpace { .. }) if reaper::is_busy() => self.wait_for_memory(),
             Err(error) => {
                 if let Some(Newcomer { facts, .. }) = self.newcomer.take() {
                     gst::warning!(
@@ -75,9 +74,21 @@ impl Control {
                     gst::warning!(CAT, "No memory for everybody: {error}");
                     self.look_again_after(Duration::ZERO);
                 } else {
-                    self.look_again_after(MEMORY_PAUSE);
+                    self.wait_for_memory();
                 }
             }
+        }
+    }
+
+    fn wait_for_memory(&mut self) {
+        self.look_again_after(self.memory_pause);
+        self.memory_pause = (self.memory_pause * 2).min(LONGEST_PAUSE);
+    }
+
+    /// What was being given memory is nobody's any more.
+    pub(super) fn stop_growing(&mut self) {
+        if let Some(growth) = self.growth.take() {
+            growth.undo();
         }
     }
 
@@ -116,6 +127,10 @@ impl Control {
                 }
             }
         };
+        if growth.done == 0 {
+            // What would fail half-way is not begun.
+            Area::check_space(growth.layout.stride)?;
+        }
         let mut bytes = growth.from(growth.done);
         bytes.end = bytes.end.min(bytes.start + PORTION);
         let size = bytes.end - bytes.start;
@@ -124,6 +139,7 @@ impl Control {
             return Err(error);
         }
         growth.done += size;
+        self.memory_pause = MEMORY_PAUSE;
         self.look_again_after(Duration::ZERO);
         if growth.done < growth.layout.stride {
             self.growth = Some(growth);

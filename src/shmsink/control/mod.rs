@@ -47,6 +47,8 @@ pub(super) struct Control {
     /// Accepted, but the slots that it would be promised have no memory yet. Until then nobody else is accepted.
     newcomer: Option<Newcomer>,
     growth: Option<Growth>,
+    /// Until memory that there was not is asked for again.
+    memory_pause: Duration,
     /// Something was done after which there may be more to do, or to send, so long later, without anybody waking us for it.
     again: Option<Duration>,
 }
@@ -72,6 +74,7 @@ impl Control {
             listens: true,
             newcomer: None,
             growth: None,
+            memory_pause: growth::MEMORY_PAUSE,
             again: None,
         })
     }
@@ -127,6 +130,7 @@ impl Control {
 
     /// Sends what is still to be sent as far as clients take it at once, and parts with all of them.
     fn shut_down(mut self) {
+        self.stop_growing();
         self.transmit();
         let numbers: Vec<u64> = self.connections.keys().copied().collect();
         for number in numbers {
@@ -243,6 +247,7 @@ impl Control {
         let Some(connection) = self.forget(number) else {
             return;
         };
+        self.memory_pause = growth::MEMORY_PAUSE;
         // Only now: its slots may be written from here on.
         self.shared.lock().server.handle_disconnect(connection.id);
         if !connection.leaves {
