@@ -13,6 +13,7 @@ mod child;
 mod exported;
 
 mod dmabuf;
+mod drm;
 mod memory;
 mod peer;
 mod shm;

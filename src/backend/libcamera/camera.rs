@@ -12,8 +12,9 @@ use crate::sync::{Arc, Mutex};
 use libcamera_sys as sys;
 use std::{
     ffi::CStr,
-    io,
-    path::PathBuf,
+    fs, io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
     ptr::NonNull,
     thread,
     time::{Duration, Instant},
@@ -54,7 +55,7 @@ impl Camera {
         }
     }
 
-    /// The device files that it is made of, by what the kernel calls them; none for a camera that is not hardware.
+    /// The device files that it is made of; none for a camera that is not hardware.
     fn devices(&self) -> Vec<PathBuf> {
         // SAFETY: the properties live as long as the camera.
         let numbers = unsafe {
@@ -66,9 +67,13 @@ impl Camera {
         let path = |number: i64| {
             let number = number.cast_unsigned();
             let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
-            PathBuf::from(format!("/sys/dev/char/{major}:{minor}"))
+            let event = fs::read_to_string(format!("/sys/dev/char/{major}:{minor}/uevent")).ok()?;
+            let name = event
+                .lines()
+                .find_map(|line| line.strip_prefix("DEVNAME="))?;
+            Some(Path::new("/dev").join(name))
         };
-        numbers.into_iter().map(path).collect()
+        numbers.into_iter().filter_map(path).collect()
     }
 
     pub fn acquire(self) -> Result<Arc<Acquired>, CameraError> {
@@ -201,8 +206,17 @@ impl Acquired {
         self.receiver.is_gone() || self.lacks_a_device()
     }
 
+    /// Asks the drivers: they refuse to be opened from the moment when the device is gone, which its files outlive a little.
     fn lacks_a_device(&self) -> bool {
-        self.devices.iter().any(|device| !device.exists())
+        let gone = |device: &PathBuf| {
+            let opened = fs::OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .open(device);
+            let error = opened.err().and_then(|error| error.raw_os_error());
+            matches!(error, Some(libc::ENODEV | libc::ENXIO | libc::ENOENT))
+        };
+        self.devices.iter().any(gone)
     }
 
     /// Returns when every request has been signalled. No callback begins after that.
