@@ -38,7 +38,7 @@ packages=(
     pkg-config g++ libclang-dev
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
     gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
-    gstreamer1.0-plugins-ugly # x264enc
+    gstreamer1.0-plugins-ugly gstreamer1.0-plugins-base-apps # x264enc, gst-device-monitor-1.0
 )
 # What building libcamera itself takes.
 libcamera_packages=(

@@ -2,6 +2,7 @@
 //!
 //! - `libcamerasrc-rs`: a camera source on libcamera that never stalls and never hangs.
 //! - `shmsink-rs`: a shared-memory sink that never waits for a reader, read by the stock `shmsrc`.
+//! - `libcameraprovider-rs`: a device provider that tells of cameras that come and go.
 //!
 //! # Architecture
 //!
@@ -12,7 +13,7 @@
 //! | floor | modules | what lives there |
 //! |---|---|---|
 //! | 6 | this file | the plugin's entry |
-//! | 5 | `libcamerasrc`, `shmsink` | GObject faces |
+//! | 5 | `libcamerasrc`, `shmsink`, `deviceprovider` | GObject faces |
 //! | 4 | `video`, `controls`, `memory` | our vocabulary and GStreamer's |
 //! | 3 | `backend`, `os` | cameras and system calls |
 //! | 2 | `capture`, `shm` | pure state machines |
@@ -31,6 +32,7 @@
 //! | pad `src` | GstBaseSrc | negotiates for all pads; takes the next frame from its outbox and pushes it | its outlet and outbox, downstream |
 //! | each pad `src_%u` | a pad task of ours | CAPS, SEGMENT and ALLOCATION of its own; takes the next frame from its outbox and pushes it | its outlet and outbox, downstream |
 //! | any | downstream | drops the last memory of a frame: the frame is free, the capture task is woken | nothing |
+//! | camera hotplug | `libcameraprovider-rs` | makes devices of the cameras that libcamera has told of | libcamera |
 //! | shm server | `shmsink-rs` | epoll over listener, readers, their processes and an eventfd; all sending and receiving; memory for slots | epoll |
 //! | shm signals | `shmsink-rs` | emits its signals, posts its messages; nobody joins it | the application |
 //! | shm memory | the process | gives shared memory back; lives only as long as there is some | nothing |
@@ -48,7 +50,7 @@
 //! 3. libcamera's locks of ours ([`backend`]): a camera's runs (start, stop, queueing a request), the manager's. Callbacks take neither;
 //! 4. the element's streaming lock, its settings and offer locks; a pad's progress, which its own thread holds while it copies a frame;
 //! 5. leaf locks, one at a time: a pad's outlet, the loop state, the controls, the pool, a frame's memories, a camera's receiver, the pipeline
-//!    clock; of `shmsink-rs` its state, its list of kept memories, an area's list of lent bytes, the queue of memory to give back.
+//!    clock, who watches for cameras; of `shmsink-rs` its state, its list of kept memories, an area's list of lent bytes, the queue of memory to give back.
 //!
 //! ## Decisions that were measured
 //!
@@ -94,6 +96,8 @@ pub mod upstream {
 }
 
 #[cfg(feature = "plugin")]
+mod deviceprovider;
+#[cfg(feature = "plugin")]
 mod libcamerasrc;
 #[cfg(feature = "plugin")]
 mod shmsink;
@@ -102,7 +106,8 @@ mod shmsink;
 mod plugin {
     fn init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
         crate::libcamerasrc::register(plugin)?;
-        crate::shmsink::register(plugin)
+        crate::shmsink::register(plugin)?;
+        crate::deviceprovider::register(plugin)
     }
 
     gst::plugin_define!(

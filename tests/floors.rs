@@ -18,6 +18,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("video", 4),
     ("controls", 4),
     ("memory", 4),
+    ("deviceprovider", 5),
     ("libcamerasrc", 5),
     ("shmsink", 5),
 ];

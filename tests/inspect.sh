@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What gst-inspect-1.0 prints of libcamerasrc-rs and shmsink-rs against what is checked in, for the pair of GStreamer and libcamera that it was
-# made with. Other versions have other controls and another layout: there, every property of ours must be printed.
+# What gst-inspect-1.0 prints of libcamerasrc-rs and shmsink-rs, and gst-device-monitor-1.0 of the virtual cameras, against what is checked in, for
+# the pair of GStreamer and libcamera that it was made with. Other versions have other controls and another layout: there, every property of ours must
+# be printed.
 #
 #   tests/inspect.sh             compares
 #   tests/inspect.sh --update    writes what is printed now; read the difference before it is committed
@@ -30,4 +31,18 @@ for element in libcamerasrc-rs shmsink-rs; do
         done
     fi
 done
+
+# Without other plugins, or their devices would be there as well; and only the cameras that every checkout has.
+virtual_cameras() {
+    GST_PLUGIN_SYSTEM_PATH='' gst-device-monitor-1.0 Video/Source |
+        awk -v RS='Device found:\n' '/PipelineHandler = virtual/ { printf "Device found:\n%s", $0 }' | sed -e 's/ *$//' -e 's/\t/    /g'
+}
+golden="tests/golden/cameras.gstreamer-$gstreamer.libcamera-$libcamera.txt"
+if [ "${1-}" = --update ]; then
+    virtual_cameras >"$golden"
+elif [ -f "$golden" ]; then
+    diff -u "$golden" <(virtual_cameras) || status=1
+else
+    virtual_cameras | grep -q 'camera-name=VirtualTiny' || { echo "gst-device-monitor-1.0 does not list the virtual cameras"; status=1; }
+fi
 exit $status

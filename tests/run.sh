@@ -11,8 +11,8 @@
 # How tests are counted: a test program prints one line per test as libtest does, 'test NAME ... ok', '... FAILED' or '... ignored, REASON';
 # programs with harness = false do the same. A test that cannot run here prints 'SKIPPED: NAME: REASON' and counts as skipped even if libtest
 # calls it ok. A program that prints no such line, or ends badly without a failed test, is a failure of its own. The programs are those of
-# Cargo.toml; the beginning of a name says the group: source_, libcamera_, simulated_ and capture_, shm_, loom_; vm_ runs in a virtual machine (tests/vm.sh); floors, shm_server, shm_flow and
-# driver_ are 'pure' (no GStreamer); the unit tests of the library belong to 'source'.
+# Cargo.toml; the beginning of a name says the group: source_, provider_, libcamera_, simulated_ and capture_, shm_, loom_; vm_ runs in a virtual
+# machine (tests/vm.sh); floors, shm_server, shm_flow and driver_ are 'pure' (no GStreamer); the unit tests of the library belong to 'source'.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
@@ -154,7 +154,7 @@ group_of() {
     case $1 in
         floors | shm_server | shm_flow | driver_*) echo pure ;;
         loom_*) echo loom ;;
-        lib | source_* | libcamera_* | simulated_* | capture_*) echo source ;;
+        lib | provider_* | source_* | libcamera_* | simulated_* | capture_*) echo source ;;
         shm_*) echo shm ;;
         vm_*) echo vm ;;
         *) echo other ;;

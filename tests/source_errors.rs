@@ -37,7 +37,28 @@ fn failed(description: &str) -> String {
 fn an_unknown_camera_lists_those_that_there_are() {
     let _alone = alone("unknown camera");
     let text = refused("libcamerasrc-rs name=source camera-name=nope");
-    assert_says(&text, &["'nope'", "Virtual0, VirtualTiny"]);
+    assert_says(
+        &text,
+        &[
+            "'nope'",
+            "Virtual0 (Virtual Camera), VirtualTiny (Virtual Tiny Camera)",
+        ],
+    );
+    let text = refused("libcamerasrc-rs name=source camera-name=virtual");
+    assert_says(&text, &["several cameras", "Virtual0", "VirtualTiny"]);
+}
+
+#[test]
+fn a_camera_goes_by_its_place_its_model_or_a_part_of_its_id() {
+    let _alone = alone("camera names");
+    for name in ["1", "\"virtual tiny camera\"", "Tiny", "VirtualTiny"] {
+        let source = Source::playing(&format!(
+            "libcamerasrc-rs name=source camera-name={name} num-buffers=2"
+        ));
+        let sample = source.pull().unwrap();
+        let structure = sample.caps().unwrap().structure(0).unwrap();
+        assert_eq!(structure.get::<i32>("width").unwrap(), 64, "{name}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 #   tests/vm.sh                     all jobs but soak
 #   tests/vm.sh uvc shm             these jobs only: dmabuf memory streams uvc unplug two shm drm unixfd peer soak
 #   ENDURANCE= tests/vm.sh          the short form, which tests/run.sh takes: some things are done 10 times instead of 50
-#   USERLAND=testing tests/vm.sh    with GStreamer and libcamera of Debian's testing, which is made below target/vm/ (2 GB), instead of this machine's
+#   USERLAND=testing tests/vm.sh    with GStreamer and libcamera of Debian's testing, which is made below target/userland/ (2 GB), instead of this machine's
 #   LIBCAMERA_LOG_LEVELS, GST_DEBUG reach the tests
 #
 # Needs neither a camera nor KVM nor a network in the machine: QEMU emulates it, and it runs this machine's own programs and libraries, which it sees

@@ -1,7 +1,7 @@
 //! The traits that a backend implements.
 
 use super::{
-    control::{ControlInfo, Controls},
+    control::{ControlInfo, ControlValue, Controls},
     error::CameraError,
     format::{SensorConfig, StreamConfig, StreamFormat, StreamRole},
     frame::{Completion, FrameLayout, FrameSet, RequestId},
@@ -9,11 +9,34 @@ use super::{
 use crate::sync::Arc;
 use std::fmt;
 
+/// Which way a camera looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// On the side of the display.
+    Front,
+    Back,
+    /// At the end of a cable.
+    External,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CameraInfo {
     /// Unique and stable; what `camera-name` takes.
     pub id: String,
     pub model: Option<String>,
+    pub location: Option<Location>,
+}
+
+/// What is known of a camera that nobody has taken.
+#[derive(Clone, Debug)]
+pub struct CameraDescription {
+    pub info: CameraInfo,
+    /// By the names that libcamera gives them: `PixelArraySize`.
+    pub properties: Vec<(String, ControlValue)>,
+    /// For the first role that it has of video recording, view finder, still capture and raw.
+    pub offer: StreamOffer,
+    /// As [`CameraDevice::frame_durations`].
+    pub frame_durations: Option<(u64, u64)>,
 }
 
 /// What a camera offers for a role.
@@ -29,8 +52,18 @@ pub struct StreamOffer {
 pub trait CameraSystem: fmt::Debug + Send + Sync {
     /// The cameras that are here now, the default one first.
     fn cameras(&self) -> Result<Vec<CameraInfo>, CameraError>;
+    fn describe(&self, id: &str) -> Result<CameraDescription, CameraError>;
     /// Takes a camera for this process alone.
     fn acquire(&self, id: &str) -> Result<Box<dyn CameraDevice>, CameraError>;
+    /// Tells of cameras that come and go from now on, until the result is dropped; a call that has begun may still be under way then.
+    fn watch(&self, watcher: Arc<dyn CameraWatcher>) -> Box<dyn fmt::Debug + Send>;
+}
+
+/// Is told of cameras that come and go, in a thread of the system's that must not be kept waiting. Asking the system for a camera from there may
+/// hang.
+pub trait CameraWatcher: Send + Sync {
+    fn added(&self, id: &str);
+    fn removed(&self, id: &str);
 }
 
 /// A camera that is ours. Dropping it stops it and gives it back.

@@ -12,6 +12,13 @@ pub enum CameraError {
     )]
     Unknown { wanted: String, known: Vec<String> },
     #[error(
+        "'{wanted}' may mean several cameras: {}; give more of the id", list(.matching)
+    )]
+    Ambiguous {
+        wanted: String,
+        matching: Vec<String>,
+    },
+    #[error(
         "no camera was found; check that one is plugged in, that this user may open /dev/media* and /dev/video* (group 'video'), \
          and what `cam -l` lists"
     )]

@@ -5,13 +5,15 @@ pub mod device;
 pub mod error;
 pub mod format;
 pub mod frame;
+pub mod selection;
 
 pub use control::{
     ControlDefinition, ControlId, ControlInfo, ControlKind, ControlValue, Controls, Rectangle,
     Scalar,
 };
 pub use device::{
-    CameraDevice, CameraEvents, CameraInfo, CameraSystem, RequestQueue, Start, StreamOffer,
+    CameraDescription, CameraDevice, CameraEvents, CameraInfo, CameraSystem, CameraWatcher,
+    Location, RequestQueue, Start, StreamOffer,
 };
 pub use error::CameraError;
 pub use format::{

@@ -9,4 +9,4 @@ mod value;
 
 pub use limits::{Checked, check};
 pub use property::{Property, properties};
-pub use value::{from_value, to_field, to_value};
+pub use value::{from_value, plain_field, to_field, to_value};

@@ -149,10 +149,20 @@ pub fn to_value(definition: &ControlDefinition, value: Option<&ControlValue>) ->
     }
 }
 
+/// The value of something that has no definition, as a field of a structure.
+pub fn plain_field(value: &ControlValue) -> glib::SendValue {
+    match value {
+        ControlValue::Text(text) => text.to_send_value(),
+        ControlValue::One(scalar) => plain(*scalar),
+        ControlValue::List(scalars) => {
+            gst::Array::from_values(scalars.iter().map(|scalar| plain(*scalar))).to_send_value()
+        }
+    }
+}
+
 /// The value as a field of a structure: an enumeration's by its name.
 pub fn to_field(definition: &ControlDefinition, value: &ControlValue) -> glib::SendValue {
     match value {
-        ControlValue::Text(text) => text.to_send_value(),
         ControlValue::One(Scalar::I32(number)) if !definition.enumerators.is_empty() => {
             let names = definition
                 .enumerators
@@ -164,10 +174,7 @@ pub fn to_field(definition: &ControlDefinition, value: &ControlValue) -> glib::S
                 .map(|(_, nick)| nick);
             name.unwrap_or_else(|| number.to_string()).to_send_value()
         }
-        ControlValue::One(scalar) => plain(*scalar),
-        ControlValue::List(scalars) => {
-            gst::Array::from_values(scalars.iter().map(|scalar| plain(*scalar))).to_send_value()
-        }
+        value => plain_field(value),
     }
 }
 

@@ -35,10 +35,12 @@ fn is_order(id: ControlId) -> bool {
     by_id(id).is_some_and(|property| ORDERS.contains(&property.definition.name.as_str()))
 }
 
-fn by_id(id: ControlId) -> Option<&'static Property> {
-    CONTROLS
-        .iter()
-        .find(|property| property.definition.id == id)
+pub fn by_id(id: ControlId) -> Option<&'static Property> {
+    static BY_ID: LazyLock<BTreeMap<ControlId, &Property>> = LazyLock::new(|| {
+        let with_id = |property: &'static Property| (property.definition.id, property);
+        CONTROLS.iter().map(with_id).collect()
+    });
+    BY_ID.get(&id).copied()
 }
 
 pub fn by_property_name(name: &str) -> Option<&'static Property> {
@@ -61,7 +63,7 @@ struct State {
     infos: Option<Vec<ControlInfo>>,
     /// They are those of the configuration that it runs with. Before, a camera may know its ranges only roughly.
     configured: bool,
-    reported: Controls,
+    reported: Arc<Controls>,
     /// Controls that this camera lacks, and somebody was told so.
     warned: BTreeSet<ControlId>,
     /// When somebody was last told of a value that is out of range.
@@ -88,7 +90,7 @@ impl ControlState {
         state.configured = false;
         state.warned.clear();
         state.told.clear();
-        state.reported = Controls::default();
+        state.reported = Arc::default();
     }
 
     /// The same in the configuration that it is about to be started with.
@@ -104,7 +106,7 @@ impl ControlState {
     }
 
     /// A frame has brought these values.
-    pub fn report(&self, metadata: Controls) {
+    pub fn report(&self, metadata: Arc<Controls>) {
         let before = std::mem::replace(&mut self.state.lock().reported, metadata);
         drop(before);
     }
@@ -225,7 +227,7 @@ impl LibcameraSrc {
         let now = state
             .fitting(id, value.clone())
             .filter(|_| running.is_some());
-        state.reported.remove(id);
+        Arc::make_mut(&mut state.reported).remove(id);
         // An order that the running camera gets now is not given again at the next start.
         if now.is_none() || !is_order(id) {
             state.wanted.set(id, value);

@@ -1,6 +1,7 @@
 //! From a captured frame to the buffer that a pad's thread pushes. The same for all pads.
 
 use super::{
+    frame_metadata,
     imp::{CAT, LibcameraSrc},
     pad::{LibcameraSrcPad, Progress},
     session::PadStream,
@@ -43,12 +44,18 @@ impl LibcameraSrc {
         );
         let copies = stream.stream().is_some_and(|stream| !stream.is_dmabuf);
         let few = copies && captured.spare < threshold;
-        let buffer = match &progress.repack {
+        let mut buffer = match &progress.repack {
             Some(repack) => repack.repack(&buffer)?,
             None if few => relieved(&mut progress, stream, &buffer)?,
             None => buffer,
         };
         drop(progress);
+        let metadata = stream.session.metadata.as_ref();
+        if let Some(metadata) = metadata.and_then(|all| all.of(captured.completed_at))
+            && let Some(buffer) = buffer.get_mut()
+        {
+            frame_metadata::attach(buffer, &metadata);
+        }
         self.sync_controls(stream, buffer.pts());
         if self.latency.observe(captured.timing.age) {
             self.announce_latency();

@@ -5,7 +5,10 @@ use crate::camera::CameraError;
 pub fn message(error: &CameraError) -> gst::ErrorMessage {
     let text = error.to_string();
     match error {
-        CameraError::Unknown { .. } | CameraError::NoCamera | CameraError::Gone { .. } => {
+        CameraError::Unknown { .. }
+        | CameraError::Ambiguous { .. }
+        | CameraError::NoCamera
+        | CameraError::Gone { .. } => {
             gst::error_msg!(gst::ResourceError::NotFound, ("{text}"))
         }
         CameraError::Busy { .. } | CameraError::ForeignManager => {

@@ -1,6 +1,6 @@
 //! What the camera tells, in the camera's thread.
 
-use super::controls::ControlState;
+use super::{controls::ControlState, frame_metadata::FrameMetadata};
 use crate::camera::{CameraError, CameraEvents, Completion, Controls, FrameStatus};
 use crate::capture::clock_map::{ClockMap, ClockReading};
 use crate::capture::loop_state::LoopState;
@@ -49,6 +49,10 @@ pub struct Events {
     pub state: Arc<LoopState>,
     pub clock: Arc<PipelineClock>,
     pub controls: Arc<ControlState>,
+    /// Where what is reported of each frame goes, if anybody wants it.
+    pub metadata: Option<Arc<FrameMetadata>>,
+    /// Of the frame that completes next. Used by the camera's thread alone.
+    pub reported: Mutex<Option<Arc<Controls>>>,
     /// By stream: bytes that a whole frame has at least.
     pub whole: Vec<u32>,
     /// When metadata was last asked for, in nanoseconds of CLOCK_MONOTONIC.
@@ -69,11 +73,18 @@ impl CameraEvents for Events {
         }
         let now = self.clock.read();
         let timing = self.map.lock().timing(completion.sensor_timestamp, now);
+        let reported = self.reported.lock().take();
+        if let (Some(metadata), Some(reported)) = (&self.metadata, reported) {
+            metadata.keep(now.monotonic, reported);
+        }
         self.state.completed(&completion, timing, now.monotonic);
     }
 
     /// Whoever looks at the last value of a control does not see more of it than this.
     fn wants_metadata(&self) -> bool {
+        if self.metadata.is_some() {
+            return true;
+        }
         let now = clock::monotonic();
         let due =
             now.saturating_sub(self.reported_at.load(Ordering::Relaxed)) >= REPORT_INTERVAL_NS;
@@ -84,7 +95,11 @@ impl CameraEvents for Events {
     }
 
     fn reported(&self, metadata: Controls) {
-        self.controls.report(metadata);
+        let metadata = Arc::new(metadata);
+        self.controls.report(metadata.clone());
+        if self.metadata.is_some() {
+            *self.reported.lock() = Some(metadata);
+        }
     }
 
     fn failed(&self, error: CameraError) {

@@ -91,6 +91,9 @@ impl ObjectImpl for LibcameraSrc {
                 self.settings.lock().camera_name = name;
             }
             "pace" => self.settings.lock().pace = value.get().unwrap_or_default(),
+            "frame-metadata" => {
+                self.settings.lock().frame_metadata = value.get().unwrap_or_default();
+            }
             "stall-timeout" => {
                 self.settings.lock().stall_timeout = value.get().unwrap_or_default();
             }
@@ -118,6 +121,7 @@ impl ObjectImpl for LibcameraSrc {
         match pspec.name() {
             "camera-name" => self.settings.lock().camera_name.to_value(),
             "pace" => self.settings.lock().pace.to_value(),
+            "frame-metadata" => self.settings.lock().frame_metadata.to_value(),
             "stall-timeout" => self.settings.lock().stall_timeout.to_value(),
             "all-streams" => self.settings.lock().all_streams.to_value(),
             "sensor-config" => self.settings.lock().sensor_config.to_value(),

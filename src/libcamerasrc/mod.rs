@@ -19,6 +19,7 @@
 //! | `base_src` | what GstBaseSrc does not foresee |
 //! | `sensor_config` | the property of that name |
 //! | `controls` | the camera's controls: as set, as reported |
+//! | `frame_metadata` | what the camera knew about each frame, on its buffer |
 //! | `stats` | what the property `stats` tells |
 //! | `error` | a camera's errors as bus messages |
 
@@ -28,6 +29,7 @@ mod controls;
 mod delivery;
 mod error;
 mod events;
+mod frame_metadata;
 mod imp;
 mod negotiation;
 mod opened;
@@ -52,6 +54,7 @@ glib::wrapper! {
 }
 
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
+    frame_metadata::register();
     gst::Element::register(
         Some(plugin),
         "libcamerasrc-rs",

@@ -1,6 +1,7 @@
 //! A camera that is ours, from READY on.
 
 use super::negotiation;
+use crate::camera::selection::select;
 use crate::camera::{CameraDevice, CameraError, CameraSystem, PixelFormat, Size, StreamRole};
 use crate::video::caps::{Choice, Offer};
 use std::collections::HashSet;
@@ -54,14 +55,18 @@ impl Opened {
     }
 }
 
-/// Takes the camera of that name, or the first one.
+/// Takes the camera that is meant, or the first one.
 pub fn open(name: Option<&str>) -> Result<Opened, CameraError> {
     let system = system(name)?;
     let known = system.cameras()?;
-    let Some(first) = known.first() else {
-        return Err(CameraError::NoCamera);
+    let id = match name {
+        Some(name) => select(name, &known)?,
+        None => known
+            .first()
+            .map(|first| first.id.as_str())
+            .ok_or(CameraError::NoCamera)?,
     };
-    let device = system.acquire(name.unwrap_or(&first.id))?;
+    let device = system.acquire(id)?;
     Ok(Opened {
         device,
         limits: Vec::new(),

@@ -5,7 +5,7 @@ use crate::controls::Property;
 use crate::sync::LazyLock;
 use gst::prelude::*;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     pub camera_name: Option<String>,
     pub pace: bool,
@@ -15,6 +15,21 @@ pub struct Settings {
     pub sensor_config: Option<gst::Structure>,
     /// 0 leaves it to the camera and downstream.
     pub buffer_count: u32,
+    pub frame_metadata: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            camera_name: None,
+            pace: false,
+            stall_timeout: 0,
+            all_streams: false,
+            sensor_config: None,
+            buffer_count: 0,
+            frame_metadata: true,
+        }
+    }
 }
 
 /// As downstream needs it.
@@ -34,8 +49,9 @@ fn own_properties() -> Vec<glib::ParamSpec> {
         glib::ParamSpecString::builder("camera-name")
             .nick("Camera name")
             .blurb(
-                "The id of the camera to use, as `cam -l` prints it in parentheses. Unset takes the first camera. An unknown name is an error \
-                 that lists the cameras there are. Read when the element goes to READY, which takes the camera for this process alone",
+                "The camera to use: its id, as `cam -l` prints it in parentheses; its place in that list, from 0; its model (imx219); or a part of \
+                 its id or model that no other camera has (046d:085c). Unset takes the first camera. A name that fits no camera, or several, is an \
+                 error that lists them. Read when the element goes to READY, which takes the camera for this process alone",
             )
             .mutable_ready()
             .build(),
@@ -46,6 +62,16 @@ fn own_properties() -> Vec<glib::ParamSpec> {
                  deliver as fast as they are asked, such as libcamera's virtual ones. A camera that keeps its rate by itself does not need it",
             )
             .default_value(defaults.pace)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecBoolean::builder("frame-metadata")
+            .nick("Frame metadata")
+            .blurb(
+                "Buffers carry what the camera knew about their frame, such as exposure time, gain and lens position: a GstCustomMeta named \
+                 `libcamera`, whose structure has a field for each control that the camera reported, by the name and with the type of the property \
+                 of that name (enumerations by their nick). It goes along with copies of the buffer. Read when the camera starts; default: true",
+            )
+            .default_value(defaults.frame_metadata)
             .mutable_ready()
             .build(),
         glib::ParamSpecUInt64::builder("stall-timeout")

@@ -186,6 +186,7 @@ impl LibcameraSrc {
             stall_timeout: timeout,
             all_streams: settings.all_streams,
             limit: u64::try_from(limit).ok().filter(|_| !counts_itself),
+            frame_metadata: settings.frame_metadata,
             clock: self.clock.clone(),
             controls: self.controls.clone(),
             outboxes: pads.iter().map(LibcameraSrcPad::outbox).collect(),

@@ -82,7 +82,10 @@ impl Offer {
                     (size.height as i32).to_send_value(),
                 );
             }
-            let range = offered.range.and_then(|range| {
+            let range = offered
+                .range
+                .filter(|range| range.min != range.max || !offered.sizes.contains(&range.min));
+            let range = range.and_then(|range| {
                 let width = int_range(range.min.width, range.max.width, range.step.width)?;
                 Some((
                     width,

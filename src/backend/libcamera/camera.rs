@@ -7,7 +7,10 @@ use super::{
     manager::CameraManager,
     signals::{Receiver, Run},
 };
-use crate::camera::{CameraError, ControlId, ControlInfo, ControlValue, Scalar, Start, StreamRole};
+use crate::camera::{
+    CameraError, CameraInfo, ControlId, ControlInfo, ControlValue, Location, Scalar, Start,
+    StreamRole,
+};
 use crate::sync::{Arc, Mutex};
 use libcamera_sys as sys;
 use std::{
@@ -45,26 +48,59 @@ impl Camera {
             .into_owned()
     }
 
-    pub fn model(&self) -> Option<String> {
+    fn property(&self, id: u32) -> Option<ControlValue> {
         // SAFETY: the properties live as long as the camera.
+        unsafe { controls::value(sys::libcamera_camera_properties(self.raw.as_ptr()), id) }
+    }
+
+    pub fn info(&self) -> CameraInfo {
+        CameraInfo {
+            id: self.id(),
+            model: match self.property(sys::MODEL) {
+                Some(ControlValue::Text(model)) => Some(model),
+                _ => None,
+            },
+            location: match self.property(sys::LOCATION) {
+                Some(ControlValue::One(Scalar::I32(0))) => Some(Location::Front),
+                Some(ControlValue::One(Scalar::I32(1))) => Some(Location::Back),
+                Some(ControlValue::One(Scalar::I32(2))) => Some(Location::External),
+                _ => None,
+            },
+        }
+    }
+
+    /// All of them, by name.
+    pub fn properties(&self) -> Vec<(String, ControlValue)> {
+        // SAFETY: the properties live as long as the camera.
+        let all = unsafe { controls::all(sys::libcamera_camera_properties(self.raw.as_ptr())) };
+        let named = |(id, value): (ControlId, ControlValue)| Some((property_name(id)?, value));
+        all.into_iter().filter_map(named).collect()
+    }
+
+    /// `None` when the camera cannot have streams of these roles at once.
+    pub fn generate_configuration(&self, roles: &[StreamRole]) -> Option<Configuration> {
+        Configuration::generate(self.raw.as_ptr(), roles)
+    }
+
+    pub fn frame_durations(&self) -> Option<(u64, u64)> {
+        // SAFETY: the controls live as long as the camera.
         unsafe {
-            controls::string(
-                sys::libcamera_camera_properties(self.raw.as_ptr()),
-                sys::MODEL,
+            controls::limits(
+                sys::libcamera_camera_controls(self.raw.as_ptr()),
+                sys::FRAME_DURATION_LIMITS,
             )
         }
     }
 
     /// The device files that it is made of; none for a camera that is not hardware.
     fn devices(&self) -> Vec<PathBuf> {
-        // SAFETY: the properties live as long as the camera.
-        let numbers = unsafe {
-            controls::integers(
-                sys::libcamera_camera_properties(self.raw.as_ptr()),
-                sys::SYSTEM_DEVICES,
-            )
+        let Some(ControlValue::List(numbers)) = self.property(sys::SYSTEM_DEVICES) else {
+            return Vec::new();
         };
-        let path = |number: i64| {
+        let path = |number| {
+            let Scalar::I64(number) = number else {
+                return None;
+            };
             let number = number.cast_unsigned();
             let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
             let event = fs::read_to_string(format!("/sys/dev/char/{major}:{minor}/uevent")).ok()?;
@@ -145,7 +181,7 @@ impl Acquired {
 
     /// `None` when the camera cannot have streams of these roles at once.
     pub fn generate_configuration(&self, roles: &[StreamRole]) -> Option<Configuration> {
-        Configuration::generate(self.raw(), roles)
+        self.camera.generate_configuration(roles)
     }
 
     pub fn configure(&self, configuration: &mut Configuration) -> Result<(), CameraError> {
@@ -156,13 +192,7 @@ impl Acquired {
     }
 
     pub fn frame_durations(&self) -> Option<(u64, u64)> {
-        // SAFETY: the controls live as long as the camera.
-        unsafe {
-            controls::limits(
-                sys::libcamera_camera_controls(self.raw()),
-                sys::FRAME_DURATION_LIMITS,
-            )
-        }
+        self.camera.frame_durations()
     }
 
     pub fn controls(&self) -> Vec<ControlInfo> {
@@ -292,5 +322,14 @@ impl Drop for Acquired {
         self.stop();
         // SAFETY: requests and frame buffers hold this object, so none is left; the camera is stopped.
         unsafe { sys::libcamera_camera_release(self.raw()) };
+    }
+}
+
+/// As libcamera spells it. `None` for one that it does not define.
+fn property_name(id: ControlId) -> Option<String> {
+    // SAFETY: any number may be asked for; the name is a constant of libcamera's.
+    unsafe {
+        let name = sys::libcamera_property_name_from_id(id.0);
+        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
     }
 }

@@ -7,7 +7,10 @@ use std::{ffi::c_uint, ptr::NonNull};
 
 /// # Safety
 /// `list` is a live control list.
-unsafe fn value(list: *const sys::libcamera_control_list_t, id: c_uint) -> Option<ControlValue> {
+pub unsafe fn value(
+    list: *const sys::libcamera_control_list_t,
+    id: c_uint,
+) -> Option<ControlValue> {
     // SAFETY: as promised. The getter changes nothing, though its signature would let it; the value lives as long as the list.
     unsafe {
         let value = NonNull::new(sys::libcamera_control_list_get(list.cast_mut(), id).cast_mut())?;
@@ -29,32 +32,6 @@ fn first_integer(value: ControlValue) -> Option<i64> {
             Some(Scalar::I64(value)) => Some(*value),
             _ => None,
         },
-        _ => None,
-    }
-}
-
-/// The integers of a list; none where there is no such control.
-///
-/// # Safety
-/// `list` is a live control list.
-pub unsafe fn integers(list: *const sys::libcamera_control_list_t, id: c_uint) -> Vec<i64> {
-    // SAFETY: as promised.
-    let Some(ControlValue::List(values)) = (unsafe { value(list, id) }) else {
-        return Vec::new();
-    };
-    let integer = |value| match value {
-        Scalar::I64(value) => Some(value),
-        _ => None,
-    };
-    values.into_iter().filter_map(integer).collect()
-}
-
-/// # Safety
-/// `list` is a live control list.
-pub unsafe fn string(list: *const sys::libcamera_control_list_t, id: c_uint) -> Option<String> {
-    // SAFETY: as promised.
-    match unsafe { value(list, id) }? {
-        ControlValue::Text(text) => Some(text),
         _ => None,
     }
 }

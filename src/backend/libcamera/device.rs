@@ -1,7 +1,7 @@
 //! libcamera behind the traits of every backend.
 
 use super::{
-    camera::Acquired,
+    camera::{Acquired, Camera},
     configuration::{Configuration, Validity},
     frame_buffer::FrameBuffers,
     manager::CameraManager,
@@ -9,11 +9,12 @@ use super::{
     signals::{Run, Stream},
 };
 use crate::camera::{
-    CameraDevice, CameraError, CameraEvents, CameraInfo, CameraSystem, ControlInfo, FrameLayout,
-    RequestQueue, SensorConfig, Start, StreamConfig, StreamOffer, StreamRole,
+    CameraDescription, CameraDevice, CameraError, CameraEvents, CameraInfo, CameraSystem,
+    CameraWatcher, ControlInfo, FrameLayout, RequestQueue, SensorConfig, Start, StreamConfig,
+    StreamOffer, StreamRole,
 };
 use crate::sync::Arc;
-use std::io;
+use std::{fmt, io};
 
 /// The cameras of libcamera. The process's camera manager runs while a value of this type, or a camera of it, is held.
 #[derive(Debug)]
@@ -27,31 +28,57 @@ impl Libcamera {
 
 impl CameraSystem for Libcamera {
     fn cameras(&self) -> Result<Vec<CameraInfo>, CameraError> {
-        let info = |camera: super::camera::Camera| CameraInfo {
-            id: camera.id(),
-            model: camera.model(),
+        let cameras = self.0.cameras();
+        Ok(cameras.iter().map(Camera::info).collect())
+    }
+
+    fn describe(&self, id: &str) -> Result<CameraDescription, CameraError> {
+        let camera = self.camera(id)?;
+        let offered = |role: StreamRole| {
+            let configuration = camera.generate_configuration(&[role])?;
+            configuration.offers().into_iter().next()
         };
-        Ok(self.0.cameras().into_iter().map(info).collect())
+        let offer = ROLES.into_iter().find_map(offered);
+        Ok(CameraDescription {
+            offer: offer.ok_or_else(|| CameraError::NoStream {
+                camera: id.to_owned(),
+                role: "any role".to_owned(),
+            })?,
+            info: camera.info(),
+            properties: camera.properties(),
+            frame_durations: camera.frame_durations(),
+        })
     }
 
     fn acquire(&self, id: &str) -> Result<Box<dyn CameraDevice>, CameraError> {
-        let Some(camera) = self.0.camera(id) else {
-            return Err(CameraError::Unknown {
-                wanted: id.to_owned(),
-                known: self
-                    .cameras()?
-                    .into_iter()
-                    .map(|camera| camera.id)
-                    .collect(),
-            });
-        };
         Ok(Box::new(Device {
-            camera: camera.acquire()?,
+            camera: self.camera(id)?.acquire()?,
             configured: Vec::new(),
             sensor: None,
         }))
     }
+
+    fn watch(&self, watcher: Arc<dyn CameraWatcher>) -> Box<dyn fmt::Debug + Send> {
+        Box::new(self.0.watch(watcher))
+    }
 }
+
+impl Libcamera {
+    fn camera(&self, id: &str) -> Result<Camera, CameraError> {
+        self.0.camera(id).ok_or_else(|| CameraError::Unknown {
+            wanted: id.to_owned(),
+            known: self.0.cameras().iter().map(Camera::id).collect(),
+        })
+    }
+}
+
+/// In the order in which a camera is described by one of them.
+const ROLES: [StreamRole; 4] = [
+    StreamRole::VideoRecording,
+    StreamRole::ViewFinder,
+    StreamRole::StillCapture,
+    StreamRole::Raw,
+];
 
 /// A configured stream, and its frames once there are any.
 struct Configured {

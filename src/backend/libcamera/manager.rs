@@ -1,7 +1,11 @@
 //! The process's one camera manager.
 
-use super::{camera::Camera, signals::Receiver};
-use crate::camera::CameraError;
+use super::{
+    camera::Camera,
+    hotplug::{Watch, Watchers},
+    signals::Receiver,
+};
+use crate::camera::{CameraError, CameraWatcher};
 use crate::sync::{Arc, Mutex};
 use libcamera_sys as sys;
 use std::{
@@ -18,6 +22,8 @@ struct Shared {
     handles: usize,
     /// Of all cameras that were ever acquired. They go after the manager.
     receivers: Vec<Arc<Receiver>>,
+    /// These too.
+    watchers: Arc<Watchers>,
 }
 
 // SAFETY: the manager may be used from any thread; what needs serialising (creation, start, destruction) happens under `SHARED`'s lock.
@@ -77,10 +83,14 @@ impl CameraManager {
             unsafe { sys::libcamera_camera_manager_destroy(raw.as_ptr()) };
             return Err(failed("starting the camera manager", -result));
         }
+        let watchers = Arc::<Watchers>::default();
+        // SAFETY: `shared` keeps the watchers until the manager is destroyed.
+        unsafe { watchers.connect(raw.as_ptr()) };
         *shared = Some(Shared {
             raw,
             handles: 1,
             receivers: Vec::new(),
+            watchers,
         });
         Ok(Self { raw })
     }
@@ -97,6 +107,12 @@ impl CameraManager {
             sys::libcamera_camera_list_destroy(list);
             cameras
         }
+    }
+
+    /// Has somebody told of cameras that come and go.
+    pub fn watch(&self, watcher: Arc<dyn CameraWatcher>) -> Watch {
+        let watchers = SHARED.lock().as_ref().map(|shared| shared.watchers.clone());
+        Watch::new(watchers.unwrap_or_default(), watcher, self.clone())
     }
 
     /// Where the signals of a camera arrive, connected.

@@ -1,7 +1,7 @@
 //! A simulated camera behind the traits of every backend.
 
 use super::{
-    Camera,
+    Camera, Spec,
     picture::Canvas,
     sensor::{Sensor, Shared, Stream},
 };
@@ -42,29 +42,6 @@ impl Device {
         }
     }
 
-    fn adjusted(&self, wanted: &StreamConfig) -> StreamConfig {
-        let distance = |size: &&Size| {
-            size.width.abs_diff(wanted.size.width) + size.height.abs_diff(wanted.size.height)
-        };
-        let size = SIZES
-            .iter()
-            .min_by_key(distance)
-            .copied()
-            .unwrap_or(wanted.size);
-        let stride = size.width + self.camera.spec.padding;
-        StreamConfig {
-            format: NV12,
-            size,
-            stride,
-            frame_size: stride * size.height * 3 / 2,
-            buffer_count: match wanted.buffer_count {
-                0 => self.camera.spec.frames,
-                count => count.clamp(self.camera.spec.frames, MOST_FRAMES),
-            },
-            color_space: None,
-        }
-    }
-
     fn failed(&self, call: &'static str, errno: i32) -> CameraError {
         let reason = io::Error::from_raw_os_error(errno);
         CameraError::Call {
@@ -87,6 +64,57 @@ impl Device {
     }
 }
 
+/// What a camera makes of what somebody wants.
+fn adjusted(spec: &Spec, wanted: &StreamConfig) -> StreamConfig {
+    let distance = |size: &&Size| {
+        size.width.abs_diff(wanted.size.width) + size.height.abs_diff(wanted.size.height)
+    };
+    let size = SIZES
+        .iter()
+        .min_by_key(distance)
+        .copied()
+        .unwrap_or(wanted.size);
+    let stride = size.width + spec.padding;
+    StreamConfig {
+        format: NV12,
+        size,
+        stride,
+        frame_size: stride * size.height * 3 / 2,
+        buffer_count: match wanted.buffer_count {
+            0 => spec.frames,
+            count => count.clamp(spec.frames, MOST_FRAMES),
+        },
+        color_space: None,
+    }
+}
+
+pub fn offer(spec: &Spec) -> StreamOffer {
+    let largest = StreamConfig {
+        format: NV12,
+        size: Size::new(u32::MAX / 4, u32::MAX / 4),
+        stride: 0,
+        frame_size: 0,
+        buffer_count: 0,
+        color_space: None,
+    };
+    StreamOffer {
+        default: adjusted(spec, &largest),
+        formats: vec![StreamFormat {
+            format: NV12,
+            sizes: SIZES.to_vec(),
+            range: None,
+        }],
+    }
+}
+
+pub fn frame_durations(spec: &Spec, configured: Option<Size>) -> Option<(u64, u64)> {
+    let mut interval = spec.interval.as_micros() as u64;
+    if spec.slow_at_largest && configured == SIZES.last().copied() {
+        interval *= 2;
+    }
+    (interval > 0).then_some((interval, interval))
+}
+
 impl CameraDevice for Device {
     fn id(&self) -> &str {
         &self.camera.spec.id
@@ -94,32 +122,12 @@ impl CameraDevice for Device {
 
     fn offer(&self, roles: &[StreamRole]) -> Result<Vec<StreamOffer>, CameraError> {
         self.check_roles(roles)?;
-        let largest = StreamConfig {
-            format: NV12,
-            size: Size::new(u32::MAX / 4, u32::MAX / 4),
-            stride: 0,
-            frame_size: 0,
-            buffer_count: 0,
-            color_space: None,
-        };
-        let offer = StreamOffer {
-            default: self.adjusted(&largest),
-            formats: vec![StreamFormat {
-                format: NV12,
-                sizes: SIZES.to_vec(),
-                range: None,
-            }],
-        };
-        Ok(vec![offer; roles.len()])
+        Ok(vec![offer(&self.camera.spec); roles.len()])
     }
 
     fn frame_durations(&self) -> Option<(u64, u64)> {
-        let mut interval = self.camera.spec.interval.as_micros() as u64;
         let configured = self.configured.first().map(|first| first.config.size);
-        if self.camera.spec.slow_at_largest && configured == SIZES.last().copied() {
-            interval *= 2;
-        }
-        (interval > 0).then_some((interval, interval))
+        frame_durations(&self.camera.spec, configured)
     }
 
     fn controls(&self) -> Vec<ControlInfo> {
@@ -143,7 +151,10 @@ impl CameraDevice for Device {
             let camera = self.camera.spec.id.clone();
             return Err(CameraError::SensorConfig { camera });
         }
-        Ok(wanted.iter().map(|wanted| self.adjusted(wanted)).collect())
+        Ok(wanted
+            .iter()
+            .map(|wanted| adjusted(&self.camera.spec, wanted))
+            .collect())
     }
 
     fn configure(

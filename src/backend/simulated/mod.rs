@@ -10,9 +10,12 @@ pub mod picture;
 mod script;
 mod sensor;
 
-use crate::camera::{CameraDevice, CameraError, CameraInfo, CameraSystem, ControlInfo};
+use crate::camera::{
+    CameraDescription, CameraDevice, CameraError, CameraInfo, CameraSystem, CameraWatcher,
+    ControlInfo, Location,
+};
 use crate::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 pub use script::{Fault, Script};
 
@@ -58,6 +61,23 @@ struct Camera {
 }
 
 static PLUGGED: LazyLock<Mutex<Vec<Arc<Camera>>>> = LazyLock::new(Mutex::default);
+static WATCHERS: LazyLock<Mutex<Vec<Arc<dyn CameraWatcher>>>> = LazyLock::new(Mutex::default);
+
+/// Somebody is told until this is dropped.
+struct Watch(Arc<dyn CameraWatcher>);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let watchers = &mut WATCHERS.lock();
+        watchers.retain(|watcher| !Arc::ptr_eq(watcher, &self.0));
+    }
+}
 
 /// Plugs a camera in, and gives the script by which it is told what to do. One of the same name is replaced.
 pub fn plug(spec: Spec) -> Arc<Script> {
@@ -67,15 +87,49 @@ pub fn plug(spec: Spec) -> Arc<Script> {
         script: script.clone(),
         taken: Mutex::new(false),
     };
-    let mut plugged = PLUGGED.lock();
-    plugged.retain(|other| other.spec.id != camera.spec.id);
-    plugged.push(Arc::new(camera));
+    let id = camera.spec.id.clone();
+    unplug(&id);
+    PLUGGED.lock().push(Arc::new(camera));
+    tell(|watcher| watcher.added(&id));
     script
 }
 
 /// Takes a camera off the list. One that is in use goes on until its script makes it vanish.
 pub fn unplug(id: &str) {
-    PLUGGED.lock().retain(|camera| camera.spec.id != id);
+    let was_there = {
+        let mut plugged = PLUGGED.lock();
+        let before = plugged.len();
+        plugged.retain(|camera| camera.spec.id != id);
+        plugged.len() < before
+    };
+    if was_there {
+        tell(|watcher| watcher.removed(id));
+    }
+}
+
+fn tell(what: impl Fn(&dyn CameraWatcher)) {
+    let watchers = WATCHERS.lock().clone();
+    watchers.iter().for_each(|watcher| what(&**watcher));
+}
+
+fn find(id: &str) -> Result<Arc<Camera>, CameraError> {
+    let plugged = PLUGGED.lock();
+    let camera = plugged.iter().find(|camera| camera.spec.id == id);
+    camera.cloned().ok_or_else(|| CameraError::Unknown {
+        wanted: id.to_owned(),
+        known: plugged
+            .iter()
+            .map(|camera| camera.spec.id.clone())
+            .collect(),
+    })
+}
+
+fn info(camera: &Camera) -> CameraInfo {
+    CameraInfo {
+        id: camera.spec.id.clone(),
+        model: Some("Simulated Camera".to_owned()),
+        location: Some(Location::External),
+    }
 }
 
 /// The cameras that are plugged in.
@@ -84,34 +138,37 @@ pub struct Simulated;
 
 impl CameraSystem for Simulated {
     fn cameras(&self) -> Result<Vec<CameraInfo>, CameraError> {
-        let info = |camera: &Arc<Camera>| CameraInfo {
-            id: camera.spec.id.clone(),
-            model: Some("Simulated Camera".to_owned()),
-        };
-        Ok(PLUGGED.lock().iter().map(info).collect())
+        Ok(PLUGGED.lock().iter().map(|camera| info(camera)).collect())
+    }
+
+    fn describe(&self, id: &str) -> Result<CameraDescription, CameraError> {
+        let camera = find(id)?;
+        if camera.script.is_bad() {
+            return Err(CameraError::NoStream {
+                camera: id.to_owned(),
+                role: "any role".to_owned(),
+            });
+        }
+        Ok(CameraDescription {
+            info: info(&camera),
+            properties: Vec::new(),
+            offer: device::offer(&camera.spec),
+            frame_durations: device::frame_durations(&camera.spec, None),
+        })
     }
 
     fn acquire(&self, id: &str) -> Result<Box<dyn CameraDevice>, CameraError> {
-        let camera = PLUGGED
-            .lock()
-            .iter()
-            .find(|camera| camera.spec.id == id)
-            .cloned();
-        let Some(camera) = camera else {
-            return Err(CameraError::Unknown {
-                wanted: id.to_owned(),
-                known: self
-                    .cameras()?
-                    .into_iter()
-                    .map(|camera| camera.id)
-                    .collect(),
-            });
-        };
+        let camera = find(id)?;
         if std::mem::replace(&mut *camera.taken.lock(), true) {
             return Err(CameraError::Busy {
                 camera: id.to_owned(),
             });
         }
         Ok(Box::new(device::Device::new(camera)))
+    }
+
+    fn watch(&self, watcher: Arc<dyn CameraWatcher>) -> Box<dyn fmt::Debug + Send> {
+        WATCHERS.lock().push(watcher.clone());
+        Box::new(Watch(watcher))
     }
 }

@@ -28,6 +28,7 @@ struct State {
     faults: VecDeque<Fault>,
     stalled: bool,
     gone: bool,
+    bad: bool,
     refuse_queue: bool,
     refuse_start: bool,
     told: Vec<(ControlId, ControlValue)>,
@@ -52,6 +53,11 @@ impl Script {
     /// The camera vanishes: it says so, and gives back nothing of what it has.
     pub fn vanish(&self) {
         self.0.lock().gone = true;
+    }
+
+    /// From now on it offers no stream.
+    pub fn turn_bad(&self) {
+        self.0.lock().bad = true;
     }
 
     pub fn refuse_next_queue(&self) {
@@ -95,6 +101,10 @@ impl Script {
 
     pub(super) fn is_gone(&self) -> bool {
         self.0.lock().gone
+    }
+
+    pub(super) fn is_bad(&self) -> bool {
+        self.0.lock().bad
     }
 
     pub(super) fn refuses_queue(&self) -> bool {

@@ -18,6 +18,7 @@ use super::{
     capture_task::{self, Gate, Report, Worker},
     controls::ControlState,
     events::{Events, PipelineClock},
+    frame_metadata::FrameMetadata,
     negotiation::{self, Plan},
     ticker::Ticker,
 };
@@ -50,6 +51,7 @@ pub struct Session {
     pub streams: Vec<SessionStream>,
     /// From one frame to the next, where that is known.
     pub interval: Option<gst::ClockTime>,
+    pub metadata: Option<Arc<FrameMetadata>>,
     state: Arc<LoopState>,
     controls: Arc<ControlState>,
     tickers: Mutex<Vec<Ticker>>,
@@ -70,6 +72,8 @@ pub struct Options {
     pub stall_timeout: Option<gst::ClockTime>,
     pub all_streams: bool,
     pub limit: Option<u64>,
+    /// Buffers are to carry what the camera knew about them.
+    pub frame_metadata: bool,
     pub clock: Arc<PipelineClock>,
     pub controls: Arc<ControlState>,
     /// By stream.
@@ -177,7 +181,13 @@ impl Session {
             reason: error.to_string(),
         })?;
 
+        let all_frames = counts.iter().sum::<u32>() as usize;
+        let metadata = options
+            .frame_metadata
+            .then(|| Arc::new(FrameMetadata::new(all_frames)));
         let events = Events {
+            metadata: metadata.clone(),
+            reported: Mutex::default(),
             whole: plan
                 .streams
                 .iter()
@@ -206,6 +216,7 @@ impl Session {
         let session = Self {
             number: SESSIONS.fetch_add(1, Ordering::Relaxed),
             limit: options.limit,
+            metadata,
             interval: interval.map(gst::ClockTime::from_nseconds),
             tickers: Mutex::default(),
             gate: gate.get_or_init(|| task).clone(),
