@@ -16,6 +16,7 @@ mod dmabuf;
 mod drm;
 mod memory;
 mod peer;
+mod provider;
 mod shm;
 mod soak;
 mod streams;

@@ -241,6 +241,7 @@ fn a_rate_that_is_asked_for_is_kept_by_pacing() {
     let mean = (times[19] - times[0]) / 19;
     println!("NOTE: paced to 10 a second: {mean} ms from frame to frame");
     assert!((90..=250).contains(&mean), "{times:?}");
+    drop(source);
 
     let source = usb_source("! video/x-raw,width=320,height=240,framerate=10/1");
     let _ = source.pipeline.set_state(gst::State::Playing);
