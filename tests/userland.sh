@@ -23,7 +23,7 @@ debian() { # SUITE
     userland="$made.new"
     step "installing ${#userland_packages[@]} packages there" in_userland env DEBIAN_FRONTEND=noninteractive \
         apt-get -o APT::Install-Recommends=0 -o Acquire::Languages=none install -y "${userland_packages[@]}"
-    step "listing its plugins" in_userland env GST_REGISTRY=/var/registry gst-inspect-1.0
+    step "listing its plugins" in_userland env GST_REGISTRY=/usr/share/gstreamer-1.0/vm.registry gst-inspect-1.0
     as_root install -D -m 644 "$root/pipelines/virtual.yaml" "$made.new/usr/share/libcamera/pipeline/virtual/virtual.yaml"
     as_root touch "$made.new/.made"
     userland=$made

@@ -14,7 +14,7 @@ machine() { # SECONDS
     done
     nice -n 5 timeout --kill-after=5 "$1" qemu-system-x86_64 -machine q35 -accel tcg,thread=multi -cpu max -smp 2 -m 2G \
         -nodefaults -no-user-config -display none -serial "file:$work/out/console" -no-reboot \
-        -kernel "$work/kernel/vmlinux" -initrd "$work/kernel/initramfs" "${shares[@]}" \
+        -kernel "$work/kernel/vmlinux" -initrd "$work/initramfs" "${shares[@]}" \
         -append "console=ttyS0 quiet panic=-1 checkout=$root" </dev/null >>"$log" 2>&1
 }
 

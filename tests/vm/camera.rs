@@ -141,15 +141,35 @@ pub fn number_of(sample: &gst::Sample, brightness: i32) -> u32 {
     number(&map, info.width() as usize, brightness)
 }
 
-/// The next `count` frames, which must follow each other. The number of the last one.
-pub fn frames_in_order(source: &Source, count: u32) -> u32 {
-    let mut last = None;
-    for _ in 0..count {
-        let sample = source.pull().expect("a frame");
-        let number = number_of(&sample, BRIGHTNESS);
-        if let Some(last) = last.replace(number) {
-            assert_eq!(number, last + 1, "no frame is missing");
+/// Frames that follow each other. On a slow machine the kernel's driver drops some for want of a buffer; it counts them, and so do we.
+#[derive(Default)]
+pub struct Order {
+    last: Option<(u32, u64)>,
+    /// Frames that the driver has dropped.
+    pub missing: u32,
+}
+
+impl Order {
+    /// `offset` is the buffer's, the driver's count.
+    pub fn next(&mut self, number: u32, offset: u64) {
+        if let Some((last, last_offset)) = self.last.replace((number, offset)) {
+            assert!(number > last, "frame {number} after frame {last}");
+            let gap = u64::from(number - last);
+            assert_eq!(offset - last_offset, gap, "a gap that nobody counted");
+            self.missing += number - last - 1;
         }
     }
-    last.expect("a count")
+}
+
+/// The next `count` frames, each whole, in order. How many the driver has dropped.
+pub fn frames_in_order(source: &Source, count: u32) -> u32 {
+    let mut order = Order::default();
+    for _ in 0..count {
+        let sample = source.pull().expect("a frame");
+        order.next(
+            number_of(&sample, BRIGHTNESS),
+            sample.buffer().unwrap().offset(),
+        );
+    }
+    order.missing
 }

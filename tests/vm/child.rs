@@ -151,7 +151,7 @@ impl Process {
             .is_some_and(|line| line.starts_with("done"))
     }
 
-    /// So many frames that follow each other; the memory that they are of, or what came instead.
+    /// So many whole frames in order; the memory that they are of, or what came instead.
     pub fn frames(&mut self, count: u32) -> Result<String, String> {
         let (mut last, mut memory) = (None, String::new());
         for _ in 0..count {
@@ -165,8 +165,8 @@ impl Process {
                 return Err(line);
             };
             let number: u32 = number.parse().map_err(|_| "a frame that is not whole")?;
-            if last.replace(number).is_some_and(|last| number != last + 1) {
-                return Err("a frame is missing".to_owned());
+            if last.replace(number).is_some_and(|last| number <= last) {
+                return Err("a frame after a later one".to_owned());
             }
             memory = of.to_owned();
         }

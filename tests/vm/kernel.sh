@@ -6,9 +6,14 @@
 KERNEL_SUITE=trixie
 modules=(9p 9pnet_virtio vhci-hcd uvcvideo)
 
-# In a folder of its own that is moved to its place when it is complete.
 kernel() {
-    [ ! -f "$work/kernel/initramfs" ] || return 0
+    fetch_kernel
+    initramfs
+}
+
+# In a folder of its own that is moved to its place when it is complete.
+fetch_kernel() {
+    [ ! -d "$work/kernel" ] || return 0
     local version new="$work/kernel.new"
     apt_for_suite deb "$KERNEL_SUITE"
     step "reading the package list of $KERNEL_SUITE" env APT_CONFIG="$work/apt/apt.conf" apt-get update
@@ -19,8 +24,8 @@ kernel() {
     step "fetching Linux $version (110 MB)" env -C "$new/packages" APT_CONFIG="$work/apt/apt.conf" apt-get download "linux-image-$version"
     step "unpacking it" dpkg-deb -x "$new"/packages/*.deb "$new/files"
     uncompressed_kernel "$new/files/boot/vmlinuz-$version" "$new/vmlinux" || die "Linux $version is compressed in an unknown way"
-    initramfs "$new" "$version"
-    rm -rf "$new/packages" "$new/files" "$work/kernel"
+    take_modules "$new" "$version"
+    rm -rf "$new/packages" "$new/files"
     mv "$new" "$work/kernel"
 }
 
@@ -35,19 +40,27 @@ uncompressed_kernel() { # FROM TO
     return 1
 }
 
-# busybox, the modules in the order in which they are to be loaded, and tests/vm/init.
-initramfs() { # FOLDER VERSION
-    local tree="$1/initramfs.d" module file
-    mkdir -p "$tree"/{bin,dev,proc,sys,new,modules}
-    cp "$(command -v busybox)" "$tree/bin/busybox"
-    cp "$here/init" "$tree/init"
+# The modules that are needed, and `order`, in which they are to be loaded.
+take_modules() { # FOLDER VERSION
+    local module file
+    mkdir -p "$1/modules"
     step "listing the modules" depmod -b "$1/files/usr" "$2"
     for module in "${modules[@]}"; do
         modprobe -d "$1/files/usr" -S "$2" --show-depends "$module"
     done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r file; do
-        xz -dc "$file" >"$tree/modules/$(basename "$file" .xz)"
-        basename "$file" .xz >>"$tree/modules/order"
+        xz -dc "$file" >"$1/modules/$(basename "$file" .xz)"
+        basename "$file" .xz >>"$1/modules/order"
     done
-    (cd "$tree" && find . | cpio -o -H newc --quiet) | gzip -1 >"$1/initramfs"
+}
+
+# busybox, the modules, and tests/vm/init. It takes no time to make.
+initramfs() {
+    local tree="$work/initramfs.d"
+    rm -rf "$tree"
+    mkdir -p "$tree"/{bin,dev,proc,sys,new}
+    cp "$(command -v busybox)" "$tree/bin/busybox"
+    cp "$here/init" "$tree/init"
+    cp -r "$work/kernel/modules" "$tree/modules"
+    (cd "$tree" && find . | cpio -o -H newc --quiet) | gzip -1 >"$work/initramfs"
     rm -rf "$tree"
 }

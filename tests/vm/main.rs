@@ -13,8 +13,10 @@ mod child;
 mod exported;
 
 mod dmabuf;
+mod drm;
 mod memory;
 mod peer;
+mod provider;
 mod shm;
 mod soak;
 mod streams;

@@ -26,7 +26,7 @@ executable() {
 # --- Debian's testing -----------------------------------------------------------------------------------------------------
 
 testing_userland() {
-    registry=/var/registry
+    registry=/usr/share/gstreamer-1.0/vm.registry # below /usr, which the machine sees
     debian testing
     step "building the tests for Debian's testing (minutes, the first time)" cargo_in_userland test --release --no-run --features harness,simulated \
         --test vm_jobs

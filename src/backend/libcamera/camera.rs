@@ -15,8 +15,9 @@ use crate::sync::{Arc, Mutex};
 use libcamera_sys as sys;
 use std::{
     ffi::CStr,
-    io,
-    path::PathBuf,
+    fs, io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
     ptr::NonNull,
     thread,
     time::{Duration, Instant},
@@ -91,7 +92,7 @@ impl Camera {
         }
     }
 
-    /// The device files that it is made of, by what the kernel calls them; none for a camera that is not hardware.
+    /// The device files that it is made of; none for a camera that is not hardware.
     fn devices(&self) -> Vec<PathBuf> {
         let Some(ControlValue::List(numbers)) = self.property(sys::SYSTEM_DEVICES) else {
             return Vec::new();
@@ -102,7 +103,11 @@ impl Camera {
             };
             let number = number.cast_unsigned();
             let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
-            Some(PathBuf::from(format!("/sys/dev/char/{major}:{minor}")))
+            let event = fs::read_to_string(format!("/sys/dev/char/{major}:{minor}/uevent")).ok()?;
+            let name = event
+                .lines()
+                .find_map(|line| line.strip_prefix("DEVNAME="))?;
+            Some(Path::new("/dev").join(name))
         };
         numbers.into_iter().filter_map(path).collect()
     }
@@ -231,8 +236,17 @@ impl Acquired {
         self.receiver.is_gone() || self.lacks_a_device()
     }
 
+    /// Asks the drivers: they refuse to be opened from the moment when the device is gone, which its files outlive a little.
     fn lacks_a_device(&self) -> bool {
-        self.devices.iter().any(|device| !device.exists())
+        let gone = |device: &PathBuf| {
+            let opened = fs::OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .open(device);
+            let error = opened.err().and_then(|error| error.raw_os_error());
+            matches!(error, Some(libc::ENODEV | libc::ENXIO | libc::ENOENT))
+        };
+        self.devices.iter().any(gone)
     }
 
     /// Returns when every request has been signalled. No callback begins after that.

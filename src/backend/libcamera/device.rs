@@ -257,6 +257,7 @@ impl CameraDevice for Device {
                 .map(|configured| configured.stream)
                 .collect(),
             in_flight: requests.in_flight(),
+            doubt: requests.doubt(),
         };
         let run = self.camera.start(start, run)?;
         requests.belong_to(run);

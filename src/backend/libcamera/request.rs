@@ -41,6 +41,7 @@ pub struct Requests {
     run: Option<RunId>,
     /// By request: whether the camera has it. Cleared by its completion.
     in_flight: Arc<[AtomicBool]>,
+    doubt: Arc<AtomicBool>,
 }
 
 // SAFETY: the requests are used by whoever owns this, one thread at a time; the stream belongs to the camera.
@@ -58,6 +59,7 @@ impl Requests {
             camera: camera.clone(),
             run: None,
             in_flight: (0..count).map(|_| AtomicBool::new(false)).collect(),
+            doubt: Arc::default(),
         };
         for cookie in 0..u64::from(count) {
             // SAFETY: the camera lives and is configured; the cookie is what completions report.
@@ -74,6 +76,10 @@ impl Requests {
 
     pub(super) fn in_flight(&self) -> Arc<[AtomicBool]> {
         self.in_flight.clone()
+    }
+
+    pub(super) fn doubt(&self) -> Arc<AtomicBool> {
+        self.doubt.clone()
     }
 
     pub(super) fn belong_to(&mut self, run: RunId) {
@@ -112,6 +118,12 @@ impl RequestQueue for Requests {
         else {
             return unknown();
         };
+        // libcamera aborts the process when a request comes back after it has heard that the camera is gone.
+        if self.doubt.load(Ordering::Relaxed) && self.camera.is_gone() {
+            return self
+                .camera
+                .check("queue a request of a camera that is gone", -libc::ENODEV);
+        }
         if in_flight.swap(true, Ordering::Acquire) {
             return self
                 .camera

@@ -34,6 +34,8 @@ pub struct Run {
     pub streams: Vec<Stream>,
     /// By request: whether the camera has it.
     pub in_flight: Arc<[AtomicBool]>,
+    /// Whether the last request came back as those do whose camera was unplugged.
+    pub doubt: Arc<AtomicBool>,
 }
 
 // SAFETY: the streams are only compared with those of a request, in libcamera's thread.
@@ -129,6 +131,13 @@ unsafe extern "C" fn completed(data: *mut c_void, request: *mut sys::libcamera_r
             }
             completion(run, request)
         };
+        let doubtful = completion.status == CompletionStatus::Cancelled
+            || completion
+                .frames
+                .iter()
+                .flatten()
+                .any(|frame| frame.status != FrameStatus::Success);
+        run.doubt.store(doubtful, Ordering::Relaxed);
         if let Some(in_flight) = run.in_flight.get(completion.request.0 as usize) {
             in_flight.store(false, Ordering::Release);
         }
