@@ -11,7 +11,10 @@ use crate::camera::{
     CameraError, CameraInfo, ControlId, ControlInfo, ControlValue, Location, Scalar, Start,
     StreamRole,
 };
-use crate::sync::{Arc, Mutex};
+use crate::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
 use libcamera_sys as sys;
 use std::{
     ffi::CStr,
@@ -123,6 +126,7 @@ impl Camera {
                 camera: self,
                 id,
                 runs: Mutex::default(),
+                abandoned: AtomicBool::new(false),
             })),
             error if -error == libc::EBUSY => Err(CameraError::Busy { camera: id }),
             error if -error == libc::ENODEV => Err(CameraError::Gone { camera: id }),
@@ -151,6 +155,7 @@ pub struct Acquired {
     devices: Vec<PathBuf>,
     /// The lock serialises configure, start, stop and the queueing of requests, which libcamera does not. Callbacks never take it.
     runs: Mutex<Runs>,
+    abandoned: AtomicBool,
 }
 
 /// Each start of the camera is a run of its own, so that what belongs to an earlier one cannot stop a later one.
@@ -267,6 +272,8 @@ impl Acquired {
             if self.may_be_stopped() {
                 // SAFETY: the lock serialises the call. Its result says only that a camera that is gone was not running any more.
                 unsafe { sys::libcamera_camera_stop(self.raw()) };
+            } else {
+                self.abandoned.store(true, Ordering::Relaxed);
             }
             self.receiver.plug(None);
         }
@@ -284,6 +291,11 @@ impl Acquired {
             thread::sleep(Duration::from_millis(5));
         }
         true
+    }
+
+    /// It could not be stopped, so libcamera has its requests for good: they, their frames and the camera must stay.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
     }
 
     /// Does something that the camera must not be stopped in the middle of; an error if it is not in that run.

@@ -171,5 +171,9 @@ impl Drop for Requests {
         if let Some(run) = self.run {
             self.camera.stop_run(run);
         }
+        if self.camera.is_abandoned() {
+            std::mem::forget(std::mem::take(&mut self.requests));
+            std::mem::forget((std::mem::take(&mut self.streams), self.camera.clone()));
+        }
     }
 }
