@@ -564,6 +564,25 @@ fn a_rate_that_a_size_lacks_is_looked_for_at_others_and_nearby() {
     }
 }
 
+#[test]
+fn a_rate_that_no_size_has_is_not_looked_for_everywhere() {
+    let _alone = alone("a rate of no size");
+    let sizes = |step: u32| gstlibcamerars::camera::Size::new(64 + 2 * step, 64);
+    let script = plug(Spec {
+        id: CAMERA.to_owned(),
+        sizes: (0..300).map(sizes).collect(),
+        interval: Duration::from_millis(10),
+        ..Spec::default()
+    });
+    let source = source("! video/x-raw,framerate=500/1");
+    let begun = Instant::now();
+    let _ = source.pipeline.set_state(gst::State::Playing);
+    let text = source.only_error();
+    assert!(text.contains("500 frames per second at 662x64"), "{text}");
+    assert!(begun.elapsed() < TO_NULL, "{:?}", begun.elapsed());
+    assert_eq!(script.configurations(), 8);
+}
+
 /// What a camera says of rates before it is configured, or as it is configured, is not what it can do in another configuration.
 #[test]
 fn the_limits_of_one_size_do_not_bind_another() {

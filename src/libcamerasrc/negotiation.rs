@@ -101,37 +101,62 @@ pub fn candidates(offers: &[Offer], wishes: &[Wish]) -> Result<Vec<Vec<Choice>>,
         .ok_or(Unmet::Rate)
 }
 
-/// The same sizes and formats, at a rate that the camera has there, as near to theirs as the peers allow.
-pub fn within_limits(
-    offers: &[Offer],
-    wishes: &[Wish],
-    choices: Vec<Choice>,
-    limits: (u64, u64),
-) -> Option<Vec<Choice>> {
-    let possible = |choice: &Choice, offer: &Offer| offer.is_possible(choice.framerate, limits);
-    if choices
-        .iter()
-        .zip(offers)
-        .all(|(choice, offer)| possible(choice, offer))
-    {
-        return Some(choices);
+/// Choices at rates that a camera has, of which many are asked for within few limits.
+#[derive(Debug)]
+pub struct Held<'a> {
+    pub offers: &'a [Offer],
+    wishes: &'a [Wish],
+    /// The candidates within each of the limits that were asked for.
+    known: Vec<(Limits, Option<Vec<Vec<Choice>>>)>,
+}
+
+/// Shortest and longest frame duration in microseconds.
+type Limits = (u64, u64);
+
+impl<'a> Held<'a> {
+    pub fn new(offers: &'a [Offer], wishes: &'a [Wish]) -> Self {
+        Self {
+            offers,
+            wishes,
+            known: Vec::new(),
+        }
     }
-    let held: Vec<Offer> = offers
-        .iter()
-        .map(|offer| Offer {
-            limits: Some(limits),
-            ..offer.clone()
-        })
-        .collect();
-    let lists = candidates(&held, wishes).ok()?;
-    lists
-        .into_iter()
-        .zip(choices)
-        .map(|(list, same)| {
-            list.into_iter()
-                .find(|choice| choice.media == same.media && choice.size == same.size)
-        })
-        .collect()
+
+    /// The same sizes and formats, at a rate that the camera has there, as near to theirs as the peers allow.
+    pub fn within(&mut self, choices: Vec<Choice>, limits: Limits) -> Option<Vec<Choice>> {
+        let possible =
+            |(choice, offer): (&Choice, &Offer)| offer.is_possible(choice.framerate, limits);
+        if choices.iter().zip(self.offers).all(possible) {
+            return Some(choices);
+        }
+        let lists = self.candidates(limits)?;
+        lists
+            .iter()
+            .zip(choices)
+            .map(|(list, same)| {
+                let alike =
+                    |choice: &&Choice| choice.media == same.media && choice.size == same.size;
+                list.iter().find(alike).cloned()
+            })
+            .collect()
+    }
+
+    fn candidates(&mut self, limits: Limits) -> Option<&Vec<Vec<Choice>>> {
+        let place = match self.known.iter().position(|(known, _)| *known == limits) {
+            Some(place) => place,
+            None => {
+                let held = |offer: &Offer| Offer {
+                    limits: Some(limits),
+                    ..offer.clone()
+                };
+                let held: Vec<Offer> = self.offers.iter().map(held).collect();
+                self.known
+                    .push((limits, candidates(&held, self.wishes).ok()));
+                self.known.len() - 1
+            }
+        };
+        self.known.get(place)?.1.as_ref()
+    }
 }
 
 /// The error of a rate that the camera does not have at that size.
@@ -351,7 +376,7 @@ mod tests {
             let (offers, wishes) = ([open.clone()], [wish(caps)]);
             let lists = candidates(&offers, &wishes).unwrap();
             let first = lists.iter().map(|list| list[0].clone()).collect();
-            let within = within_limits(&offers, &wishes, first, (50_000, 100_000))?;
+            let within = Held::new(&offers, &wishes).within(first, (50_000, 100_000))?;
             assert_eq!(within[0].size, Size::new(320, 240));
             Some(within[0].framerate.numer())
         };

@@ -3,7 +3,7 @@
 use super::{
     error,
     imp::LibcameraSrc,
-    negotiation::{self, Combinations, Plan, PlannedStream, Unmet, Wish},
+    negotiation::{self, Combinations, Held, Plan, PlannedStream, Unmet, Wish},
     opened::Opened,
     pad::LibcameraSrcPad,
 };
@@ -68,13 +68,14 @@ impl LibcameraSrc {
             .filter_map(|list| list.first().cloned())
             .collect();
         let (mut refused, mut slow, mut adjusted) = (None, None, None);
+        let mut held = Held::new(&offers, wishes);
         // Sizes that lack the rate in one format are asked for in another only when no other size has it.
         for guesses in [true, false] {
             let mut combinations = Combinations::new(lists.clone());
             loop {
                 let last = wishes.len().saturating_sub(1);
                 let choices = combinations.current();
-                let next = match self.fit(pads, wishes, &offers, choices, guesses)? {
+                let next = match self.fit(pads, &roles, &mut held, choices, guesses)? {
                     Ok(choices) => return Ok((plan(wishes, choices), offers)),
                     Err(Unfit::Adjusted(pad)) => {
                         adjusted.get_or_insert(pad);
@@ -118,12 +119,12 @@ impl LibcameraSrc {
     fn fit(
         &self,
         pads: &[LibcameraSrcPad],
-        wishes: &[Wish],
-        offers: &[Offer],
+        roles: &[StreamRole],
+        held: &mut Held<'_>,
         choices: Vec<Choice>,
         guesses: bool,
     ) -> Result<Result<Vec<Choice>, Unfit>, gst::ErrorMessage> {
-        let roles: Vec<StreamRole> = wishes.iter().map(|wish| wish.role).collect();
+        let offers = held.offers;
         let delivered = self.with_opened(|opened| {
             let device = &*opened.device;
             let limits = if guesses {
@@ -134,14 +135,14 @@ impl LibcameraSrc {
             let choices = match (limits, choices.first()) {
                 (Some(limits), Some(first)) => {
                     let slow = negotiation::rate_refused(device, first, limits);
-                    match negotiation::within_limits(offers, wishes, choices, limits) {
+                    match held.within(choices, limits) {
                         Some(choices) => choices,
                         None => return Ok(Err(Unfit::Rate(slow))),
                     }
                 }
                 _ => choices,
             };
-            let agreed = negotiation::validate(device, &roles, offers, &choices)?;
+            let agreed = negotiation::validate(device, roles, offers, &choices)?;
             Ok(agreed
                 .map(|agreed| (choices, agreed))
                 .map_err(Unfit::Adjusted))

@@ -13,7 +13,6 @@ use crate::camera::{
 use crate::sync::Arc;
 use std::io;
 
-const SIZES: [Size; 3] = [Size::new(64, 64), Size::new(320, 240), Size::new(640, 480)];
 /// Of each stream.
 const MOST_FRAMES: u32 = 64;
 const NV12: PixelFormat = PixelFormat::new(b"NV12");
@@ -69,7 +68,8 @@ fn adjusted(spec: &Spec, wanted: &StreamConfig) -> StreamConfig {
     let distance = |size: &&Size| {
         size.width.abs_diff(wanted.size.width) + size.height.abs_diff(wanted.size.height)
     };
-    let size = SIZES
+    let size = spec
+        .sizes
         .iter()
         .min_by_key(distance)
         .copied()
@@ -101,7 +101,7 @@ pub fn offer(spec: &Spec) -> StreamOffer {
         default: adjusted(spec, &largest),
         formats: vec![StreamFormat {
             format: NV12,
-            sizes: SIZES.to_vec(),
+            sizes: spec.sizes.clone(),
             range: None,
         }],
     }
@@ -109,7 +109,7 @@ pub fn offer(spec: &Spec) -> StreamOffer {
 
 pub fn frame_durations(spec: &Spec, configured: Option<Size>) -> Option<(u64, u64)> {
     let mut interval = spec.interval.as_micros() as u64;
-    if spec.slow_at_largest && configured == SIZES.last().copied() {
+    if spec.slow_at_largest && configured == spec.sizes.last().copied() {
         interval *= 2;
     }
     (interval > 0).then_some((interval, interval))
@@ -145,8 +145,8 @@ impl CameraDevice for Device {
         wanted: &[StreamConfig],
     ) -> Result<Vec<StreamConfig>, CameraError> {
         self.check_roles(roles)?;
-        let possible =
-            |config: SensorConfig| SIZES.last() == Some(&config.size) && config.depth == 10;
+        let sensor = self.camera.spec.sizes.last();
+        let possible = |config: SensorConfig| sensor == Some(&config.size) && config.depth == 10;
         if self.sensor_config.is_some_and(|config| !possible(config)) {
             let camera = self.camera.spec.id.clone();
             return Err(CameraError::SensorConfig { camera });
@@ -164,6 +164,7 @@ impl CameraDevice for Device {
     ) -> Result<Vec<StreamConfig>, CameraError> {
         self.stop();
         self.configured.clear();
+        self.camera.script.count_configuration();
         let agreed = self.validate(roles, wanted)?;
         let configured = |config: &StreamConfig| Configured {
             config: config.clone(),

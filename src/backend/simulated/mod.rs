@@ -12,7 +12,7 @@ mod sensor;
 
 use crate::camera::{
     CameraDescription, CameraDevice, CameraError, CameraInfo, CameraSystem, CameraWatcher,
-    ControlInfo, Location,
+    ControlInfo, Location, Size,
 };
 use crate::sync::{Arc, LazyLock, Mutex};
 use std::{fmt, time::Duration};
@@ -25,6 +25,8 @@ pub struct Spec {
     pub id: String,
     /// Streams that it may have at once.
     pub streams: usize,
+    /// The smallest first; the last is its sensor's.
+    pub sizes: Vec<Size>,
     /// From one frame to the next; zero delivers as fast as requests come.
     pub interval: Duration,
     /// Frames of each stream.
@@ -43,6 +45,7 @@ impl Default for Spec {
         Self {
             id: "simulated".to_owned(),
             streams: 1,
+            sizes: vec![Size::new(64, 64), Size::new(320, 240), Size::new(640, 480)],
             interval: Duration::ZERO,
             frames: 4,
             padding: 0,

@@ -31,6 +31,7 @@ struct State {
     bad: bool,
     refuse_queue: bool,
     refuse_start: bool,
+    configurations: usize,
     told: Vec<(ControlId, ControlValue)>,
     pretended: Controls,
 }
@@ -73,6 +74,11 @@ impl Script {
         self.0.lock().pretended.extend(metadata.clone());
     }
 
+    /// How often it was configured.
+    pub fn configurations(&self) -> usize {
+        self.0.lock().configurations
+    }
+
     /// Every control that the camera was given, in order.
     pub fn told(&self) -> Vec<(ControlId, ControlValue)> {
         self.0.lock().told.clone()
@@ -89,6 +95,10 @@ impl Script {
     pub(super) fn tell(&self, controls: &Controls) {
         let controls = controls.iter().map(|(id, value)| (id, value.clone()));
         self.0.lock().told.extend(controls);
+    }
+
+    pub(super) fn count_configuration(&self) {
+        self.0.lock().configurations += 1;
     }
 
     pub(super) fn next_fault(&self) -> Option<Fault> {
