@@ -27,7 +27,7 @@ for suite; do
     step "building for Debian $suite (minutes, the first time)" cargo_in_userland test --release --no-run --features harness,simulated "${programs[@]}"
     say "testing there, the whole output in target/userland/$suite.log ..."
     export RUST_TEST_THREADS=1 G_DEBUG=fatal-criticals LIBCAMERA_LOG_LEVELS='*:ERROR' GST_REGISTRY=/tmp/registry
-    cargo_in_userland test --release --no-fail-fast --features harness,simulated "${programs[@]}" >"$work/$suite.log" 2>&1 || status=1
+    cargo_in_userland test --release --no-fail-fast --features harness,simulated "${programs[@]}" -- --show-output >"$work/$suite.log" 2>&1 || status=1
     grep -E '^test .*(FAILED|ignored)|^SKIPPED' "$work/$suite.log"
     counted=$(awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 } END { print passed " passed, " failed " failed, " ignored " ignored" }' \
         "$work/$suite.log")

@@ -780,3 +780,42 @@ fn a_failure_wakes_the_task_that_reports_it_and_ends_the_stream() {
         runner.join().unwrap();
     });
 }
+
+/// GstBaseSrc: its thread leaves for a pause, and pauses its task some time later; the application plays again in the middle of it.
+fn played_in_the_middle_of_a_pause(waits_for_the_round: bool) {
+    let outlet = shared_outlet(None);
+    let task = ModelTask::new();
+    let round = Arc::new(gstlibcamerars::sync::Mutex::new(()));
+    let runner = {
+        let (outlet, task, round) = (outlet.clone(), task.clone(), round.clone());
+        thread::spawn(move || {
+            task.run(|| {
+                let _round = round.lock();
+                match outlet.next() {
+                    Err(_) => Handle(task.clone()).pause(),
+                    Ok(_) => Handle(task.clone()).stop(),
+                }
+            });
+        })
+    };
+    outlet.hold();
+    if outlet.let_go() && waits_for_the_round {
+        drop(round.lock());
+    }
+    Handle(task).start();
+    outlet.nudge();
+    runner.join().unwrap();
+}
+
+#[test]
+fn a_pad_that_is_played_in_the_middle_of_its_pause_plays() {
+    check("pause and play", || played_in_the_middle_of_a_pause(true));
+}
+
+#[test]
+#[should_panic(expected = "deadlock")]
+fn to_play_before_the_round_has_ended_is_a_sleep_for_good() {
+    check("pause and play without waiting for the round", || {
+        played_in_the_middle_of_a_pause(false);
+    });
+}

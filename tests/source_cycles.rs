@@ -151,3 +151,21 @@ fn two_hundred_fresh_processes() {
     }
     println!("{CYCLES} processes in {:?}", begun.elapsed());
 }
+
+/// A pause that is over before the source's thread has noticed it.
+#[test]
+fn it_plays_after_a_pause_however_short() {
+    let _alone = alone("short pauses");
+    let source = Source::new(&format!("libcamerasrc-rs name=source camera-name={TINY}"));
+    source.sink.set_property("max-buffers", 1u32);
+    // An appsink of GStreamer 1.22 that blocks can hang when it is paused.
+    source.sink.set_property("drop", true);
+    source.sink.set_property("async", false);
+    for _ in 0..CYCLES * 10 {
+        source.pipeline.set_state(gst::State::Playing).unwrap();
+        source.pull().unwrap();
+        source.pipeline.set_state(gst::State::Paused).unwrap();
+    }
+    source.pipeline.set_state(gst::State::Null).unwrap();
+    assert_eq!(source.error(), None);
+}

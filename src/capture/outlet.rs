@@ -16,6 +16,10 @@ pub trait Interruptible {
 #[derive(Debug)]
 struct State<S> {
     flushing: bool,
+    /// Its thread is to leave for a pause.
+    held: bool,
+    /// It has left for that, and has not come back.
+    left: bool,
     /// How often it has begun to flush.
     flushes: u64,
     paused: bool,
@@ -50,6 +54,8 @@ impl<S: Interruptible> Outlet<S> {
         Self {
             state: Mutex::new(State {
                 flushing: true,
+                held: false,
+                left: false,
                 flushes: 0,
                 paused: false,
                 nudged: false,
@@ -75,7 +81,25 @@ impl<S: Interruptible> Outlet<S> {
         self.publish(|state| {
             state.flushing = flushing;
             state.flushes += u64::from(flushing);
+            if !flushing {
+                (state.held, state.left) = (false, false);
+            }
         });
+    }
+
+    /// Has the pad's thread leave for a pause, until [`Self::let_go`].
+    pub fn hold(&self) {
+        self.publish(|state| state.held = true);
+    }
+
+    /// The thread need not leave any more. Whether it has left, and was not seen here since.
+    pub fn let_go(&self) -> bool {
+        let mut left = false;
+        self.publish(|state| {
+            state.held = false;
+            left = std::mem::take(&mut state.left);
+        });
+        left
     }
 
     pub fn is_flushing(&self) -> bool {
@@ -105,6 +129,7 @@ impl<S: Interruptible> Outlet<S> {
     pub fn reset(&self) {
         self.publish(|state| {
             (state.nudged, state.ended) = (false, false);
+            (state.held, state.left) = (false, false);
             state.stream = None;
         });
     }
@@ -126,6 +151,10 @@ impl<S: Interruptible> Outlet<S> {
         let mut state = self.state.lock();
         loop {
             if state.flushing {
+                return Err(Flushing);
+            }
+            state.left = state.held;
+            if state.held {
                 return Err(Flushing);
             }
             if std::mem::take(&mut state.nudged) {

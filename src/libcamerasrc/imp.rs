@@ -19,7 +19,7 @@ use crate::camera::StreamRole;
 use crate::capture::outlet::Turn;
 use crate::sync::{
     Arc, LazyLock, Mutex,
-    atomic::{AtomicI32, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
 };
 use crate::video::caps::Offer;
 use crate::video::format::template_caps;
@@ -61,6 +61,8 @@ pub struct LibcameraSrc {
     pub streaming: Mutex<Streaming>,
     pub clock: Arc<PipelineClock>,
     pub controls: Arc<ControlState>,
+    /// The unlock that comes now is for a pause, and no flush.
+    pausing: AtomicBool,
     pub latency: Latency,
     /// The property: read for every frame.
     pub copy_threshold: AtomicI32,
@@ -226,12 +228,19 @@ impl ElementImpl for LibcameraSrc {
         match transition {
             gst::StateChange::NullToReady => self.open()?,
             gst::StateChange::ReadyToPaused => self.begin(),
-            // What was captured in PAUSED is stale.
-            gst::StateChange::PausedToPlaying => self.discard(),
-            gst::StateChange::PlayingToPaused => self.set_playing(false),
+            gst::StateChange::PausedToPlaying => {
+                // What was captured in PAUSED is stale.
+                self.discard();
+                self.come_back();
+            }
+            gst::StateChange::PlayingToPaused => {
+                self.set_playing(false);
+                self.pausing.store(true, Ordering::Relaxed);
+            }
             _ => (),
         }
         let success = self.parent_change_state(transition);
+        self.pausing.store(false, Ordering::Relaxed);
         if transition == gst::StateChange::PausedToPlaying && success.is_ok() {
             self.set_playing(true);
         }
@@ -322,16 +331,25 @@ impl BaseSrcImpl for LibcameraSrc {
         if event.type_() == gst::EventType::Reconfigure {
             let pad = self.source_pad();
             pad.outlet().nudge();
-            // A thread that went to sleep because its peer was flushing goes on when there is another one.
-            if pad.is_active() && !pad.pad_flags().contains(gst::PadFlags::EOS) {
+            // A thread that went to sleep because its peer was flushing goes on when there is another one. In a pause it would be wrong, and is not
+            // needed; the lock keeps one from beginning.
+            let streaming = self.streaming.lock();
+            if streaming.playing && pad.is_active() && !pad.pad_flags().contains(gst::PadFlags::EOS)
+            {
                 base_src::resume(&pad);
             }
+            drop(streaming);
         }
         self.parent_event(event)
     }
 
     fn unlock(&self) -> Result<(), gst::ErrorMessage> {
-        self.source_pad().outlet().set_flushing(true);
+        let pad = self.source_pad();
+        if self.pausing.load(Ordering::Relaxed) {
+            pad.outlet().hold();
+        } else {
+            pad.outlet().set_flushing(true);
+        }
         Ok(())
     }
 
@@ -466,6 +484,16 @@ impl LibcameraSrc {
             pad.outlet().reset();
         }
         self.set_playing(false);
+    }
+
+    /// GstBaseSrc has its thread leave `create` for a pause, and start again after it. But the thread pauses its task some time after it has left: when
+    /// that comes after the start, it sleeps for good. So it does not leave any more from here on, and if it has left, this waits until its round
+    /// is over, which is when the pad's stream lock is free.
+    fn come_back(&self) {
+        let pad = self.source_pad();
+        if pad.outlet().let_go() {
+            drop(pad.stream_lock());
+        }
     }
 
     fn set_playing(&self, playing: bool) {
