@@ -81,9 +81,7 @@ impl<S: Interruptible> Outlet<S> {
         self.publish(|state| {
             state.flushing = flushing;
             state.flushes += u64::from(flushing);
-            if !flushing {
-                (state.held, state.left) = (false, false);
-            }
+            state.held &= flushing;
         });
     }
 
@@ -92,14 +90,19 @@ impl<S: Interruptible> Outlet<S> {
         self.publish(|state| state.held = true);
     }
 
-    /// The thread need not leave any more. Whether it has left, and was not seen here since.
-    pub fn let_go(&self) -> bool {
-        let mut left = false;
-        self.publish(|state| {
-            state.held = false;
-            left = std::mem::take(&mut state.left);
-        });
-        left
+    /// The thread need not leave any more.
+    pub fn let_go(&self) {
+        self.publish(|state| state.held = false);
+    }
+
+    /// Whether it has left, and was not seen here since.
+    pub fn has_left(&self) -> bool {
+        self.state.lock().left
+    }
+
+    /// The thread is back, if not here.
+    pub fn see(&self) {
+        self.state.lock().left = false;
     }
 
     pub fn is_flushing(&self) -> bool {

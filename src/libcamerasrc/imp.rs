@@ -13,7 +13,12 @@ use super::{
     stamp::Latency,
     stats,
 };
-use std::{collections::HashSet, path::PathBuf};
+use std::{
+    collections::HashSet,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
 
 use crate::camera::StreamRole;
 use crate::capture::outlet::Turn;
@@ -231,7 +236,7 @@ impl ElementImpl for LibcameraSrc {
             gst::StateChange::PausedToPlaying => {
                 // What was captured in PAUSED is stale.
                 self.discard();
-                self.come_back();
+                self.source_pad().outlet().let_go();
             }
             gst::StateChange::PlayingToPaused => {
                 self.set_playing(false);
@@ -243,6 +248,7 @@ impl ElementImpl for LibcameraSrc {
         self.pausing.store(false, Ordering::Relaxed);
         if transition == gst::StateChange::PausedToPlaying && success.is_ok() {
             self.set_playing(true);
+            self.come_back();
         }
         let closes = match transition {
             gst::StateChange::ReadyToNull => true,
@@ -293,6 +299,7 @@ impl BaseSrcImpl for LibcameraSrc {
 
     fn negotiate(&self) -> Result<(), gst::LoggableError> {
         let pad = self.source_pad();
+        pad.outlet().see();
         self.begin_stream(&pad);
         let flushes = pad.outlet().flushes();
         let Err(message) = self.negotiated() else {
@@ -486,13 +493,17 @@ impl LibcameraSrc {
         self.set_playing(false);
     }
 
-    /// GstBaseSrc has its thread leave `create` for a pause, and start again after it. But the thread pauses its task some time after it has left: when
-    /// that comes after the start, it sleeps for good. So it does not leave any more from here on, and if it has left, this waits until its round
-    /// is over, which is when the pad's stream lock is free.
+    /// GstBaseSrc has its thread leave `create` for a pause, and starts it again after that. But the thread looks some time after it has left whether
+    /// it is to sleep: when the start comes in between, it sleeps for good. So it does not leave any more once the element is to play, and if it has
+    /// left, it is woken here should it fall asleep, until it was seen again. That takes it some microseconds.
     fn come_back(&self) {
+        const LONGEST: Duration = Duration::from_secs(2);
+        const GLANCE: Duration = Duration::from_micros(50);
         let pad = self.source_pad();
-        if pad.outlet().let_go() {
-            drop(pad.stream_lock());
+        let begun = Instant::now();
+        while pad.outlet().has_left() && begun.elapsed() < LONGEST {
+            base_src::resume(&pad);
+            thread::sleep(GLANCE);
         }
     }
 
