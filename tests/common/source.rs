@@ -27,6 +27,7 @@ pub fn alone_for(what: &str, limit: Duration) -> (MutexGuard<'static, ()>, Watch
 
 /// Whether this is libcamera 0.4, whose virtual camera leaves the count of its frames unset and takes any colour space; says that a test is skipped
 /// then. That version does not know this control.
+#[cfg(feature = "libcamera")]
 pub fn skips_with_libcamera_0_4(test: &str) -> bool {
     let mut definitions = gstlibcamerars::backend::libcamera::control_definitions().iter();
     let is_newer = definitions.any(|control| control.name == "ExposureTimeMode");
