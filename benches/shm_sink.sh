@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Measures shmsink-rs and the stock shmsink in turn; prints a table as benches/shm_sink.md keeps it. About 12 minutes.
+# Measures shmsink-rs and the stock shmsink in turn; prints a row for each cell, and then what benches/shm_sink.md keeps. About 12 minutes.
 #
 #   FORMATS=HA benches/shm_sink.sh             these formats only: S 1600x1300 RGB at 20/s, H 1080p60 NV12, K 4K60 NV12, A 1 kB at 1000/s
 #   DURATION=10 REPEATS=3 benches/shm_sink.sh  seconds of each cell (3), and how often each (1)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-exec cargo bench --no-default-features --features harness --bench shm_sink
+mkdir -p target/tests
+cargo bench --no-default-features --features harness --bench shm_sink | tee target/tests/shm_sink.rows
+echo
+awk -f benches/shm_sink.awk target/tests/shm_sink.rows
