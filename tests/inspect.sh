@@ -42,7 +42,7 @@ if [ "${1-}" = --update ]; then
     printed=$(virtual_cameras)
     printf '%s\n' "$printed" >"$golden"
 elif [ -f "$golden" ]; then
-    diff -u "$golden" <(virtual_cameras) || status=1
+    diff -u "$golden" <(printf '%s\n' "$(virtual_cameras)") || status=1
 else
     virtual_cameras | grep -q 'camera-name=VirtualTiny' || { echo "gst-device-monitor-1.0 does not list the virtual cameras"; status=1; }
 fi

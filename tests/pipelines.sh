@@ -116,7 +116,7 @@ every_pipeline_has_a_test() {
     local file name
     for file in "$pipelines"/*.sh; do
         name=$(basename "$file" .sh)
-        case " env setup ${tests[*]} " in
+        case " env setup steps ${tests[*]} " in
             *" $name "*) ;;
             *) [ "$name" = read ] || { echo "pipelines/$name.sh has no test"; return 1; } ;;
         esac

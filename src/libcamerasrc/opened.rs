@@ -4,7 +4,7 @@ use super::negotiation;
 use crate::camera::selection::select;
 use crate::camera::{CameraDevice, CameraError, CameraSystem, PixelFormat, Size, StreamRole};
 use crate::video::caps::{Choice, Offer};
-use std::collections::HashSet;
+use std::{collections::HashSet, thread, time::Duration};
 
 /// The system goes after its camera.
 #[derive(Debug)]
@@ -64,8 +64,21 @@ impl Opened {
     }
 }
 
-/// Takes the camera that is meant, or the first one.
+/// Takes the camera that is meant, or the first one. One that is not there is looked for again a little later: libcamera leaves out cameras that udev is
+/// busy with at that moment, and does not come back to them.
 pub fn open(name: Option<&str>) -> Result<Opened, CameraError> {
+    const MORE_LOOKS: u32 = 3;
+    const PAUSE: Duration = Duration::from_millis(100);
+    for _ in 0..MORE_LOOKS {
+        match look(name) {
+            Err(CameraError::NoCamera | CameraError::Unknown { .. }) => thread::sleep(PAUSE),
+            found => return found,
+        }
+    }
+    look(name)
+}
+
+fn look(name: Option<&str>) -> Result<Opened, CameraError> {
     let system = system(name)?;
     let known = system.cameras()?;
     let id = match name {
