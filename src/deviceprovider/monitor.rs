@@ -13,7 +13,7 @@ use super::{
     imp::CAT,
     systems,
 };
-use crate::camera::{CameraInfo, CameraSystem, CameraWatcher};
+use crate::camera::{CameraError, CameraInfo, CameraSystem, CameraWatcher};
 use crate::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, Ordering},
@@ -136,11 +136,11 @@ impl Monitor {
 
 /// The systems that can be had. Why the others cannot is in the log: to fail would keep an application from all other devices.
 pub fn found(provider: &LibcameraProvider) -> Vec<Arc<dyn CameraSystem>> {
-    let (systems, faults) = systems::all();
-    for fault in faults {
-        gst::warning!(CAT, obj = provider, "{fault}");
-    }
+    let told = |fault: &CameraError| gst::warning!(CAT, obj = provider, "{fault}");
+    let systems = systems::all().into_iter();
     systems
+        .filter_map(|system| system.inspect_err(told).ok())
+        .collect()
 }
 
 /// The cameras of a system, in its order. One that cannot be described does not hide the others.
