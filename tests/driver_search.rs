@@ -6,12 +6,13 @@
 use gstlibcamerars::{
     camera::{
         CameraError, CompletedFrame, Completion, CompletionStatus, ControlId, ControlValue,
-        Controls, FrameId, FrameSet, FrameStatus, RequestId, Scalar,
+        Controls, FrameId, FrameSet, FrameStatus, MAX_STREAMS, RequestId, Scalar,
     },
     capture::{
         clock_map::Timing,
         control_queue::TRIES,
         driver::{Action, Driver, Policy},
+        stills::{Still, StillId, StillOutcome, StreamSet},
         stream::{Delivery, OutboxPolicy},
     },
 };
@@ -49,6 +50,10 @@ enum Event {
     },
     /// The application sets the one control to another value.
     Set,
+    /// The application wants a still of a stream on demand, for which the one control has a value of its own.
+    Capture {
+        stream: usize,
+    },
     /// The pad of a stream goes.
     Mute {
         stream: usize,
@@ -78,6 +83,14 @@ struct WithCamera {
     frames: FrameSet,
     /// What it brings, and whether no later request brings the control anew.
     control: Option<(i32, bool)>,
+    still: Option<BookedStill>,
+}
+
+/// A still that was asked for, and the stream that it is to be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct BookedStill {
+    id: StillId,
+    stream: usize,
 }
 
 /// Where the one control's value is.
@@ -96,6 +109,13 @@ struct ControlBook {
 
 const CONTROL: ControlId = ControlId(7);
 
+/// Its value for a still, and before anybody has set it.
+const PASSING: i32 = 9;
+const UNSET: i32 = 0;
+
+/// Outstanding at once, where nothing else is said. More make more states than can be visited.
+const MOST_STILLS: usize = 2;
+
 #[derive(Clone, Debug)]
 struct World {
     driver: Driver,
@@ -104,6 +124,10 @@ struct World {
     // The world's own book.
     camera: Vec<WithCamera>,
     control: ControlBook,
+    most_stills: usize,
+    stills: VecDeque<BookedStill>,
+    /// Whether it was taken.
+    outcomes: VecDeque<(StillId, bool)>,
     policies: Vec<OutboxPolicy>,
     muted: Vec<bool>,
     outbox: Vec<VecDeque<FrameId>>,
@@ -135,6 +159,9 @@ impl World {
             frames: frames.to_vec(),
             camera: Vec::new(),
             control: ControlBook::default(),
+            most_stills: MOST_STILLS,
+            stills: VecDeque::new(),
+            outcomes: VecDeque::new(),
             policies: vec![OutboxPolicy::Queue; streams],
             muted: vec![false; streams],
             outbox: vec![VecDeque::new(); streams],
@@ -165,17 +192,58 @@ impl World {
         let has_free = |stream: usize| {
             (0..self.frames[stream]).any(|frame| self.is_free(stream, FrameId(frame)))
         };
-        let streams = 0..self.frames.len();
-        let with_frames = streams.clone().filter(|stream| has_free(*stream)).count();
+        let continuous: Vec<usize> = (0..self.frames.len())
+            .filter(|stream| !self.is_on_demand(*stream))
+            .collect();
+        let with_frames = continuous
+            .iter()
+            .filter(|stream| has_free(**stream))
+            .count();
         let due = !self.policy.paced || self.ticked;
-        let dry = self.camera.len()
-            < if self.frames.iter().any(|frames| *frames <= 3) {
-                1
-            } else {
-                2
-            };
-        let partly = with_frames > 0 && dry && !self.policy.all_streams;
-        !self.ending && !self.failed && due && (with_frames == streams.len() || partly)
+        let few = |stream: &usize| self.frames[*stream] <= 3;
+        let dry = self.camera.len() < if continuous.iter().any(few) { 1 } else { 2 };
+        let rides = self.rides();
+        let all = if continuous.is_empty() {
+            rides
+        } else {
+            with_frames == continuous.len()
+        };
+        let partly = (with_frames > 0 || rides) && dry && !self.policy.all_streams;
+        !self.ending && !self.failed && due && (all || partly)
+    }
+
+    fn is_on_demand(&self, stream: usize) -> bool {
+        self.policy.on_demand[stream]
+    }
+
+    /// Whether the next request takes the next still along.
+    fn rides(&self) -> bool {
+        self.stills.front().is_some_and(|still| {
+            (0..self.frames[still.stream]).any(|frame| self.is_free(still.stream, FrameId(frame)))
+        })
+    }
+
+    /// One that is not outstanding.
+    fn new_still(&self, stream: usize) -> BookedStill {
+        let outstanding = |id: &StillId| {
+            let with_camera = self
+                .camera
+                .iter()
+                .filter_map(|carried| carried.still.as_ref());
+            let mut booked = self.stills.iter().chain(with_camera);
+            booked.any(|still| still.id == *id) || self.outcomes.iter().any(|(told, _)| told == id)
+        };
+        let ids = (0..).map(|capture| StillId { capture, index: 0 });
+        let id = ids.into_iter().find(|id| !outstanding(id)).unwrap();
+        BookedStill { id, stream }
+    }
+
+    fn fail_stills(&mut self, of: impl Fn(usize) -> bool) {
+        let (failed, left) = self.stills.iter().partition(|still| of(still.stream));
+        self.stills = left;
+        let failed: VecDeque<BookedStill> = failed;
+        self.outcomes
+            .extend(failed.iter().map(|still| (still.id, false)));
     }
 
     fn events(&self) -> Vec<Event> {
@@ -208,6 +276,12 @@ impl World {
             events.extend(
                 (0..self.downstream[stream].len()).map(|nth| Event::Return { stream, nth }),
             );
+        }
+        let with_camera = self.camera.iter().filter(|carried| carried.still.is_some());
+        let outstanding = self.stills.len() + with_camera.count() + self.outcomes.len();
+        if outstanding < self.most_stills && !self.stopped {
+            let streams = (0..self.frames.len()).filter(|stream| self.is_on_demand(*stream));
+            events.extend(streams.map(|stream| Event::Capture { stream }));
         }
         if !self.stopped {
             events.extend([
@@ -255,7 +329,9 @@ impl World {
                 };
                 self.driver.handle_controls(control(value));
             }
+            Event::Capture { stream } => self.capture(stream),
             Event::Mute { stream } => {
+                self.fail_stills(|of| of == stream);
                 self.muted[stream] = true;
                 self.outbox[stream].clear();
                 self.driver.handle_muted(stream);
@@ -276,6 +352,7 @@ impl World {
                 self.driver.handle_discard();
             }
             Event::Eos => {
+                self.fail_stills(|_| true);
                 self.ending = true;
                 self.driver.handle_eos();
             }
@@ -292,6 +369,23 @@ impl World {
         self.check();
     }
 
+    fn capture(&mut self, stream: usize) {
+        let still = self.new_still(stream);
+        let mut streams = StreamSet::default();
+        streams[stream] = true;
+        let accepted = self.driver.handle_stills(vec![Still {
+            id: still.id,
+            streams,
+            controls: control(PASSING),
+            restore: control(UNSET),
+        }]);
+        let possible = !self.ending && !self.failed && !self.muted[stream];
+        assert_eq!(accepted, possible, "a still of stream {stream}");
+        if accepted {
+            self.stills.push_back(still);
+        }
+    }
+
     fn fail(&mut self, change: impl FnOnce(&mut Driver)) {
         self.count_failure();
         change(&mut self.driver);
@@ -301,6 +395,7 @@ impl World {
         if !self.ending && !self.failed {
             self.failures += 1;
             self.failed = true;
+            self.fail_stills(|_| true);
         }
     }
 
@@ -317,6 +412,10 @@ impl World {
                 assert_eq!(control, CONTROL);
                 assert!(self.control.untold > 0, "nothing was given up");
                 self.control.untold -= 1;
+            }
+            Action::TellOfStill(StillOutcome { id, result, .. }) => {
+                let booked = self.outcomes.pop_front();
+                assert_eq!(booked, Some((id, result.is_ok())), "what became of a still");
             }
             Action::Report(_) => {
                 self.reports += 1;
@@ -338,12 +437,28 @@ impl World {
                 same_frames,
                 controls,
             } => {
-                let brought = self.control.pending.take();
+                assert!(self.is_queueable(), "nothing was to be queued");
+                let still = if self.rides() {
+                    self.stills.pop_front()
+                } else {
+                    None
+                };
+                let mut brought = self.control.pending.take();
                 assert_eq!(
                     controls.as_deref().cloned(),
-                    brought.map(control),
-                    "what is pending goes with the next request"
+                    still.map_or(brought, |_| Some(PASSING)).map(control),
+                    "what is pending goes with the next request, under what a still brings"
                 );
+                if still.is_some() {
+                    let before = brought.take().or(self.control.wanted).unwrap_or(UNSET);
+                    self.control.pending = Some(before);
+                }
+                for (stream, frame) in frames.iter().enumerate().take(self.frames.len()) {
+                    let asked_for = still.is_some_and(|still| still.stream == stream);
+                    if self.is_on_demand(stream) {
+                        assert_eq!(frame.is_some(), asked_for, "stream {stream} on demand");
+                    }
+                }
                 let carried = &mut self.carried[request.0 as usize];
                 assert_eq!(
                     same_frames,
@@ -367,11 +482,11 @@ impl World {
                         "stream {stream}, {frame:?} is not free"
                     );
                 }
-                assert!(self.is_queueable(), "nothing was to be queued");
                 self.ticked = false;
                 if refused {
                     self.carried[request.0 as usize] = FrameSet::default();
-                    self.control.pending = brought;
+                    self.control.pending = self.control.pending.or(brought);
+                    self.outcomes.extend(still.map(|still| (still.id, false)));
                     self.fail(|driver| driver.handle_queue_failed(request, gone()));
                 } else {
                     if brought.is_some() {
@@ -384,6 +499,7 @@ impl World {
                         request,
                         frames,
                         control: brought.map(|value| (value, true)),
+                        still,
                     });
                 }
             }
@@ -395,6 +511,7 @@ impl World {
             request,
             frames,
             control,
+            still,
         } = self.camera.remove(nth);
         self.last_completed = Some(request);
         if let Some((value, true)) = control {
@@ -407,6 +524,7 @@ impl World {
                 if self.control.setbacks < TRIES {
                     self.control.pending = Some(value);
                 } else {
+                    self.control.setbacks = 0;
                     self.control.given_up = true;
                     self.control.untold += 1;
                 }
@@ -421,6 +539,13 @@ impl World {
             self.count_failure();
         }
         let completion = completion(request, &frames, how);
+        if let Some(still) = still {
+            let taken = how != How::Cancelled
+                && completion.frames[still.stream].is_some()
+                && !self.ending
+                && !self.muted[still.stream];
+            self.outcomes.push_back((still.id, taken));
+        }
         self.driver.handle_completed(&completion, TIMING, 0);
         let filled = how != How::Cancelled && !self.ending;
         for (stream, completed) in completion.frames.iter().enumerate() {
@@ -441,7 +566,9 @@ impl World {
             Some(frame) => {
                 assert!(!self.ended[stream], "a frame behind the end");
                 match delivery {
-                    Some(Delivery::Frame(captured)) if captured.frame == frame => (),
+                    Some(Delivery::Frame(captured)) if captured.frame == frame => {
+                        assert_eq!(captured.still.is_some(), self.is_on_demand(stream));
+                    }
                     other => {
                         panic!("stream {stream}: {frame:?} was to be delivered, not {other:?}")
                     }
@@ -481,7 +608,7 @@ impl World {
         let owed = self.failures > self.reports;
         assert_eq!(
             self.driver.has_work(),
-            owed || self.control.untold > 0 || self.is_queueable(),
+            owed || self.control.untold > 0 || !self.outcomes.is_empty() || self.is_queueable(),
             "work is forgotten, or made up"
         );
         for stream in 0..self.frames.len() {
@@ -570,7 +697,11 @@ fn gone() -> CameraError {
 
 /// Visits every state that `frames` and `policy` can come to by such events, and says how many there are.
 fn search(frames: &[u32], policy: Policy, wanted: fn(&Event) -> bool) -> usize {
-    let first = World::new(frames, policy);
+    search_from(World::new(frames, policy), wanted)
+}
+
+fn search_from(first: World, wanted: fn(&Event) -> bool) -> usize {
+    let (frames, policy) = (first.frames.clone(), first.policy);
     let mut seen = HashSet::from([first.key()]);
     let mut next = VecDeque::from([first]);
     while let Some(world) = next.pop_front() {
@@ -589,23 +720,19 @@ fn search(frames: &[u32], policy: Policy, wanted: fn(&Event) -> bool) -> usize {
     seen.len()
 }
 
+const fn policy(paced: bool, all_streams: bool) -> Policy {
+    Policy {
+        paced,
+        all_streams,
+        on_demand: [false; MAX_STREAMS],
+    }
+}
+
 const POLICIES: [Policy; 4] = [
-    Policy {
-        paced: false,
-        all_streams: false,
-    },
-    Policy {
-        paced: false,
-        all_streams: true,
-    },
-    Policy {
-        paced: true,
-        all_streams: false,
-    },
-    Policy {
-        paced: true,
-        all_streams: true,
-    },
+    policy(false, false),
+    policy(false, true),
+    policy(true, false),
+    policy(true, true),
 ];
 
 /// What changes a stream or a control while frames flow. Apart, or there would be more states than can be visited.
@@ -623,11 +750,7 @@ fn every_order_of_every_event_of_the_camera() {
             assert!(search(frames, policy, |event| !is_a_setting(event)) > 500);
         }
     }
-    let all_streams = Policy {
-        paced: true,
-        all_streams: true,
-    };
-    assert!(search(&[2, 1], all_streams, |event| !is_a_setting(event)) > 2000);
+    assert!(search(&[2, 1], policy(true, true), |event| !is_a_setting(event)) > 2000);
 }
 
 #[test]
@@ -656,6 +779,50 @@ fn every_order_of_pads_that_go_and_outboxes_of_the_latest() {
     }
 }
 
+/// The last stream is on demand.
+#[test]
+fn every_order_of_stills_beside_a_stream() {
+    let with_stills = |frames: &[u32], all_streams, most_stills, wanted| {
+        let mut policy = policy(false, all_streams);
+        policy.on_demand[frames.len() - 1] = true;
+        let mut first = World::new(frames, policy);
+        first.most_stills = most_stills;
+        search_from(first, wanted)
+    };
+    let usual = |event: &Event| match event {
+        Event::Complete { how, .. } => matches!(how, How::Filled),
+        Event::Act { refused } => !refused,
+        Event::Capture { .. } | Event::Take { .. } | Event::Return { .. } => true,
+        _ => false,
+    };
+    let ending = |event: &Event| match event {
+        Event::Complete { how, .. } => matches!(how, How::Filled),
+        Event::Mute { stream } => *stream == 1,
+        Event::Act { .. } | Event::Capture { .. } | Event::Take { .. } => true,
+        Event::Return { .. } | Event::Eos => true,
+        _ => false,
+    };
+    let failing = |event: &Event| match event {
+        Event::Complete { how, .. } => !matches!(how, How::Damaged),
+        Event::Act { .. } | Event::Capture { .. } | Event::Take { .. } => true,
+        Event::Return { .. } | Event::Gone => true,
+        _ => false,
+    };
+    let beside_a_control = |event: &Event| match event {
+        Event::Complete { how, .. } => matches!(how, How::Filled | How::Cancelled),
+        Event::Act { refused } => !refused,
+        Event::Capture { .. } | Event::Set | Event::Take { .. } | Event::Return { .. } => true,
+        _ => false,
+    };
+    for all_streams in [false, true] {
+        assert!(with_stills(&[1, 1], all_streams, 2, usual) > 100);
+        assert!(with_stills(&[1, 1], all_streams, 1, ending) > 100);
+        assert!(with_stills(&[1, 1], all_streams, 1, failing) > 100);
+        assert!(with_stills(&[1, 1], all_streams, 1, beside_a_control) > 100);
+    }
+    assert!(with_stills(&[2], false, 2, usual) > 100);
+}
+
 #[test]
 fn every_order_of_what_two_streams_with_two_frames_do_all_day() {
     let usual = |event: &Event| match event {
@@ -665,16 +832,7 @@ fn every_order_of_what_two_streams_with_two_frames_do_all_day() {
         _ => false,
     };
     for all_streams in [false, true] {
-        assert!(
-            search(
-                &[2, 2],
-                Policy {
-                    paced: false,
-                    all_streams
-                },
-                usual
-            ) > 2000
-        );
+        assert!(search(&[2, 2], policy(false, all_streams), usual) > 2000);
     }
 }
 
@@ -690,9 +848,10 @@ proptest! {
         frames in prop::collection::vec(1..6u32, 1..4),
         all_streams: bool,
         paced: bool,
+        on_demand: StreamSet,
         choices in prop::collection::vec(arbitrary_event(), 400),
     ) {
-        let mut world = World::new(&frames, Policy { paced, all_streams });
+        let mut world = World::new(&frames, Policy { paced, all_streams, on_demand });
         for (choice, rare) in choices {
             let mut events = world.events();
             // What ends everything comes seldom, or there would be no long run.

@@ -4,6 +4,8 @@
 //!
 //! A camera gives back unfilled each request that brings a control which its driver refuses. So what came back goes again behind what did not, and
 //! each alone, which separates the refused ones from the others; one that comes back [`TRIES`] times is given up, and told.
+//!
+//! A still brings controls for its request alone; the next request brings back what stood before. They are not tried again.
 
 use crate::camera::{ControlId, ControlValue, Controls};
 use crate::sync::Arc;
@@ -23,6 +25,8 @@ pub struct ControlQueue {
     loads: u64,
     /// The last load that each control was in.
     last: BTreeMap<ControlId, u64>,
+    /// What was last set.
+    standing: Controls,
     pub counters: ControlCounters,
 }
 
@@ -39,6 +43,15 @@ pub struct ControlCounters {
 pub struct Load {
     number: u64,
     pub controls: Arc<Controls>,
+    /// Those of them that hold for this request alone.
+    passing: Vec<ControlId>,
+}
+
+/// Controls for one request alone, and what those that are to be restored are with the next one, unless something else was set.
+#[derive(Clone, Copy, Debug)]
+pub struct Passing<'a> {
+    pub controls: &'a Controls,
+    pub restore: &'a Controls,
 }
 
 impl ControlQueue {
@@ -46,16 +59,44 @@ impl ControlQueue {
         for (id, value) in controls {
             self.counters.set += 1;
             self.setbacks.remove(&id);
+            self.standing.set(id, value.clone());
             self.pending.set(id, value);
         }
     }
 
-    /// What the next request is to bring: everything that is pending and has not come back yet, otherwise what came back least, alone.
-    pub fn take(&mut self) -> Option<Load> {
+    /// What the next request is to bring: what is pending, and over it what holds for this request alone.
+    pub fn take(&mut self, passing: Option<Passing<'_>>) -> Option<Load> {
+        let mut controls = self.take_due();
+        self.loads += 1;
+        for (id, _) in controls.iter() {
+            self.last.insert(id, self.loads);
+        }
+        let mut ids = Vec::new();
+        for (id, value) in passing.iter().flat_map(|passing| passing.controls.iter()) {
+            let restore = passing.and_then(|passing| passing.restore.get(id));
+            let restore = restore.map(|restore| self.standing.get(id).unwrap_or(restore));
+            let before = controls.get(id).or(restore).cloned();
+            if let Some(before) = before.filter(|_| self.pending.get(id).is_none()) {
+                self.pending.set(id, before);
+            }
+            controls.set(id, value.clone());
+            ids.push(id);
+        }
+        (!controls.is_empty()).then(|| Load {
+            number: self.loads,
+            controls: Arc::new(controls),
+            passing: ids,
+        })
+    }
+
+    /// Everything that is pending and has not come back yet, otherwise what came back least, alone.
+    fn take_due(&mut self) -> Controls {
         let setbacks = |id: ControlId| self.setbacks.get(&id).copied().unwrap_or_default();
         let pending = self.pending.iter().map(|(id, _)| id);
-        let least = pending.min_by_key(|id| setbacks(*id))?;
-        let chosen = if setbacks(least) == 0 {
+        let Some(least) = pending.min_by_key(|id| setbacks(*id)) else {
+            return Controls::default();
+        };
+        if setbacks(least) == 0 {
             let all = std::mem::take(&mut self.pending).into_iter();
             let (fresh, others) = all.partition(|(id, _)| !self.setbacks.contains_key(id));
             self.pending = others;
@@ -63,16 +104,7 @@ impl ControlQueue {
         } else {
             let alone = self.pending.remove(least);
             alone.map(|value| (least, value)).into_iter().collect()
-        };
-        let controls: Arc<Controls> = Arc::new(chosen);
-        self.loads += 1;
-        for (id, _) in controls.iter() {
-            self.last.insert(id, self.loads);
         }
-        Some(Load {
-            number: self.loads,
-            controls,
-        })
     }
 
     pub fn take_pending(&mut self) -> Controls {
@@ -119,7 +151,9 @@ impl ControlQueue {
     /// Those of a load that were not set anew since.
     fn newest(&self, load: &Load) -> Controls {
         let stands = |id: ControlId| {
-            self.last.get(&id) == Some(&load.number) && self.pending.get(id).is_none()
+            self.last.get(&id) == Some(&load.number)
+                && self.pending.get(id).is_none()
+                && !load.passing.contains(&id)
         };
         let all = load.controls.iter();
         all.filter(|(id, _)| stands(*id))
@@ -143,7 +177,7 @@ mod tests {
     }
 
     fn pending(queue: &mut ControlQueue) -> Vec<(ControlId, ControlValue)> {
-        queue.take().map_or_else(Vec::new, |load| {
+        queue.take(None).map_or_else(Vec::new, |load| {
             load.controls
                 .iter()
                 .map(|(id, value)| (id, value.clone()))
@@ -156,7 +190,7 @@ mod tests {
         let mut queue = ControlQueue::default();
         queue.set([(A, value(1)), (B, value(2)), (A, value(3))]);
         assert_eq!(pending(&mut queue), [(A, value(3)), (B, value(2))]);
-        assert!(queue.take().is_none());
+        assert!(queue.take(None).is_none());
         assert_eq!(queue.counters.set, 3);
     }
 
@@ -164,7 +198,7 @@ mod tests {
     fn what_was_not_brought_is_pending_again() {
         let mut queue = ControlQueue::default();
         queue.set([(A, value(1)), (B, value(2))]);
-        let load = queue.take().unwrap();
+        let load = queue.take(None).unwrap();
         queue.set([(B, value(5))]);
         queue.give_back(&load);
         assert_eq!(pending(&mut queue), [(A, value(1)), (B, value(5))]);
@@ -176,7 +210,7 @@ mod tests {
         queue.set([(A, value(1)), (B, value(2))]);
         let mut brought = Vec::new();
         // The camera refuses whatever brings A.
-        while let Some(load) = queue.take() {
+        while let Some(load) = queue.take(None) {
             let ids: Vec<ControlId> = load.controls.iter().map(|(id, _)| id).collect();
             if ids.contains(&A) {
                 queue.set_back(&load);
@@ -189,30 +223,79 @@ mod tests {
         assert_eq!(queue.poll_refused(), Some(A));
         assert_eq!(queue.poll_refused(), None);
         queue.set([(A, value(1))]);
-        assert!(queue.take().is_some(), "set anew, it is tried anew");
+        assert!(queue.take(None).is_some(), "set anew, it is tried anew");
     }
 
     #[test]
     fn what_is_set_later_overtakes_what_came_back() {
         let mut queue = ControlQueue::default();
         queue.set([(A, value(1))]);
-        let load = queue.take().unwrap();
+        let load = queue.take(None).unwrap();
         queue.set_back(&load);
         queue.set([(B, value(2))]);
         assert_eq!(pending(&mut queue), [(B, value(2))]);
         assert_eq!(pending(&mut queue), [(A, value(1))]);
     }
 
+    fn for_one_request(
+        queue: &mut ControlQueue,
+        controls: &[(ControlId, ControlValue)],
+        restore: &[(ControlId, ControlValue)],
+    ) -> Load {
+        let (controls, restore) = (controls.iter().cloned(), restore.iter().cloned());
+        queue
+            .take(Some(Passing {
+                controls: &controls.collect(),
+                restore: &restore.collect(),
+            }))
+            .unwrap()
+    }
+
+    #[test]
+    fn what_holds_for_one_request_is_undone_by_the_next() {
+        let mut queue = ControlQueue::default();
+        queue.set([(A, value(1))]);
+        queue.take(None);
+        let (passing, default) = (
+            [(A, value(8)), (B, value(9))],
+            [(A, value(0)), (B, value(0))],
+        );
+        let load = for_one_request(&mut queue, &passing, &default);
+        assert_eq!(*load.controls, passing.into_iter().collect());
+        assert_eq!(
+            pending(&mut queue),
+            [(A, value(1)), (B, value(0))],
+            "what was set, or else what the camera had"
+        );
+    }
+
+    #[test]
+    fn what_is_set_beside_it_is_not_lost_by_it() {
+        let mut queue = ControlQueue::default();
+        queue.set([(A, value(1)), (B, value(2))]);
+        let load = for_one_request(&mut queue, &[(A, value(8))], &[]);
+        let brought = [(A, value(8)), (B, value(2))].into_iter().collect();
+        assert_eq!(*load.controls, brought);
+        queue.set_back(&load);
+        assert_eq!(pending(&mut queue), [(A, value(1))]);
+        assert_eq!(pending(&mut queue), [(B, value(2))], "it came back");
+        let load = for_one_request(&mut queue, &[(A, value(8))], &[]);
+        queue.set([(A, value(5))]);
+        queue.set_back(&load);
+        assert_eq!(pending(&mut queue), [(A, value(5))]);
+        assert!(queue.take(None).is_none());
+    }
+
     #[test]
     fn a_value_that_came_later_is_not_undone() {
         let mut queue = ControlQueue::default();
         queue.set([(A, value(1))]);
-        let early = queue.take().unwrap();
+        let early = queue.take(None).unwrap();
         queue.set([(A, value(2))]);
-        let late = queue.take().unwrap();
+        let late = queue.take(None).unwrap();
         queue.applied(&late);
         queue.give_back(&early);
-        assert!(queue.take().is_none());
+        assert!(queue.take(None).is_none());
         assert_eq!(queue.counters.applied, 1);
     }
 }

@@ -9,10 +9,14 @@
 //! request more than can be with the camera, so one that rests never keeps a free frame from it.
 //!
 //! **Which controls.** All that are pending go with the next request, unless the camera may have refused some; see [`control_queue`](super::control_queue).
+//!
+//! **Stills.** A stream on demand is part of a request only where a still asks for it. A still goes with the next request for which its streams have a
+//! free frame; until then the others go on without it, and it does not make a request due, unless no stream is continuous.
 
 use super::{
     clock_map::Timing,
-    control_queue::{ControlCounters, ControlQueue, Load},
+    control_queue::{ControlCounters, ControlQueue, Load, Passing},
+    stills::{Still, StillFailure, StillOutcome, Stills, StreamSet},
     stream::{Counters, Delivery, OutboxPolicy, Place, Stream},
 };
 use crate::camera::{
@@ -28,8 +32,16 @@ struct Request {
     frames: FrameSet,
     /// What it brings to the camera beside them.
     load: Option<Load>,
+    still: Option<Still>,
     /// Whether a later request has completed since this one did, or it was never used.
     rested: bool,
+}
+
+/// What a request had, when it came back from the camera.
+struct Carried {
+    frames: FrameSet,
+    load: Option<Load>,
+    still: Option<Still>,
 }
 
 /// What the capture task is to do.
@@ -49,6 +61,8 @@ pub enum Action {
     TellOfStarvation(usize),
     /// The camera fills no request that brings this control; it was given up.
     TellOfRefusal(ControlId),
+    /// A still was taken, or failed.
+    TellOfStill(StillOutcome),
 }
 
 /// How requests are made.
@@ -56,8 +70,10 @@ pub enum Action {
 pub struct Policy {
     /// Every request waits for a tick of its own.
     pub paced: bool,
-    /// A request carries all streams or is not made.
+    /// A request carries all continuous streams or is not made.
     pub all_streams: bool,
+    /// Streams of which frames are taken only as stills.
+    pub on_demand: StreamSet,
 }
 
 /// Totals of all streams since the camera's start.
@@ -78,6 +94,7 @@ pub struct Driver {
     streams: Vec<Stream>,
     requests: Vec<Request>,
     controls: ControlQueue,
+    stills: Stills,
     counters: RequestCounters,
     policy: Policy,
     /// Whether a request is due. Always, unless requests are paced.
@@ -113,10 +130,12 @@ impl Driver {
             rested: true,
             ..Request::default()
         };
+        let stream = |(frames, on_demand): (&u32, bool)| Stream::new(*frames, on_demand);
         Self {
-            streams: frames.iter().map(|frames| Stream::new(*frames)).collect(),
+            streams: frames.iter().zip(policy.on_demand).map(stream).collect(),
             requests: vec![fresh; all as usize + 1],
             controls: ControlQueue::default(),
+            stills: Stills::default(),
             counters: RequestCounters::default(),
             policy,
             due: true,
@@ -158,14 +177,19 @@ impl Driver {
     /// Requests that the camera should not run out of: two, so that the next one is there when one completes; one where a stream has so few
     /// frames that two would leave its consumer none.
     pub fn min_queued(&self) -> usize {
-        let few = self.streams.iter().any(|stream| stream.frame_count() <= 3);
-        if few { 1 } else { 2 }
+        let few = |stream: &Stream| !stream.is_on_demand() && stream.frame_count() <= 3;
+        if self.streams.iter().any(few) { 1 } else { 2 }
     }
 
     // --- events -----------------------------------------------------------------------------------------------------------
 
     pub fn handle_completed(&mut self, completion: &Completion, timing: Timing, now: u64) {
-        let Some((frames, load)) = self.take_from_camera(completion.request) else {
+        let Some(Carried {
+            frames,
+            load,
+            still,
+        }) = self.take_from_camera(completion.request)
+        else {
             // The camera speaks of a request that it does not have; nothing of ours changes.
             self.counters.unknown += 1;
             return;
@@ -194,8 +218,37 @@ impl Driver {
                     bytes_used: None,
                 },
             };
-            stream.complete(&completed, completion.sensor_timestamp, timing, now);
+            let id = still.as_ref().map(|still| still.id);
+            let id = id.filter(|_| stream.is_on_demand());
+            stream.complete(&completed, completion.sensor_timestamp, timing, now, id);
         }
+        if let Some(still) = still {
+            let result = self.became_of(&still, completion);
+            self.stills.conclude(&still, result);
+        }
+    }
+
+    /// What the completion means for a still that the request was made for.
+    fn became_of(&self, still: &Still, completion: &Completion) -> Result<u32, StillFailure> {
+        if self.ended {
+            return Err(StillFailure::Ended);
+        }
+        let mut sequence = 0;
+        let streams = self.streams.iter().zip(&completion.frames);
+        for ((stream, told), wanted) in streams.zip(still.streams) {
+            if !wanted {
+                continue;
+            }
+            let told = told.filter(|told| {
+                completion.status == CompletionStatus::Complete
+                    && told.status != FrameStatus::Cancelled
+            });
+            sequence = told.ok_or(StillFailure::Unfilled)?.sequence;
+            if stream.is_muted() {
+                return Err(StillFailure::PadGone);
+            }
+        }
+        Ok(sequence)
     }
 
     /// A camera that gives back everything unfilled would be given the same again at once, for ever.
@@ -213,13 +266,17 @@ impl Driver {
     }
 
     /// What a request carried that was with the camera, and rests from now on.
-    fn take_from_camera(&mut self, request: RequestId) -> Option<(FrameSet, Option<Load>)> {
+    fn take_from_camera(&mut self, request: RequestId) -> Option<Carried> {
         let index = request.0 as usize;
         let request = self
             .requests
             .get_mut(index)
             .filter(|request| request.in_flight)?;
-        let carried = (request.frames, request.load.take());
+        let carried = Carried {
+            frames: request.frames,
+            load: request.load.take(),
+            still: request.still.take(),
+        };
         request.in_flight = false;
         request.rested = false;
         for (other, request) in self.requests.iter_mut().enumerate() {
@@ -257,6 +314,43 @@ impl Driver {
         self.controls.set(controls);
     }
 
+    /// Pictures to take of streams on demand, one after the other. False when there is no such stream, or nothing is captured any more; otherwise each
+    /// has an outcome.
+    pub fn handle_stills(&mut self, stills: Vec<Still>) -> bool {
+        let takes = |(wanted, stream): (bool, &Stream)| {
+            !wanted || (stream.is_on_demand() && !stream.is_muted())
+        };
+        let possible = |still: &Still| {
+            let known = still.streams.iter().skip(self.streams.len());
+            still.streams.contains(&true)
+                && known.copied().all(|wanted| !wanted)
+                && still.streams.into_iter().zip(&self.streams).all(takes)
+        };
+        let accepted = !self.ended && !self.failed && stills.iter().all(possible);
+        if accepted {
+            self.stills.add(stills);
+            self.note_wanted();
+        }
+        accepted
+    }
+
+    /// What became of stills and was not told yet; those that the camera has still are given up. To be called when it was stopped.
+    pub fn take_still_outcomes(&mut self) -> Vec<StillOutcome> {
+        for request in &mut self.requests {
+            if let Some(still) = request.still.take() {
+                self.stills.conclude(&still, Err(StillFailure::Ended));
+            }
+        }
+        std::iter::from_fn(|| self.stills.poll_outcome()).collect()
+    }
+
+    /// A stream on demand starves only while a still waits for it.
+    fn note_wanted(&mut self) {
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            stream.set_wanted(self.stills.wants(index));
+        }
+    }
+
     /// Controls that no request will bring to the camera any more.
     pub fn take_controls(&mut self) -> Controls {
         self.controls.take_pending()
@@ -270,6 +364,8 @@ impl Driver {
 
     /// Nobody wants a stream's frames any more.
     pub fn handle_muted(&mut self, stream: usize) {
+        self.stills.fail_of(stream);
+        self.note_wanted();
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.mute();
         }
@@ -295,8 +391,16 @@ impl Driver {
             .get_mut(request.0 as usize)
             .filter(|request| request.in_flight);
         if let Some(request) = request {
-            let Request { frames, load, .. } = std::mem::take(request);
+            let Request {
+                frames,
+                load,
+                still,
+                ..
+            } = std::mem::take(request);
             self.counters.failed += 1;
+            if let Some(still) = still {
+                self.stills.conclude(&still, Err(StillFailure::Ended));
+            }
             if let Some(load) = load {
                 self.controls.give_back(&load);
             }
@@ -315,6 +419,7 @@ impl Driver {
         if !self.ended && !self.failed {
             self.failed = true;
             self.failure = Some(Arc::new(error));
+            self.stills.fail_all(StillFailure::Ended);
         }
     }
 
@@ -326,6 +431,7 @@ impl Driver {
     /// Ends every outbox behind the frames that it holds.
     pub fn handle_eos(&mut self) {
         self.ended = true;
+        self.stills.fail_all(StillFailure::Ended);
         for stream in &mut self.streams {
             stream.end();
         }
@@ -346,6 +452,7 @@ impl Driver {
             || self.watch.warning_due
             || !self.starved.is_empty()
             || self.controls.has_refused()
+            || self.stills.has_outcome()
             || self.queueable().is_some()
     }
 
@@ -362,22 +469,36 @@ impl Driver {
         if let Some(control) = self.controls.poll_refused() {
             return Some(Action::TellOfRefusal(control));
         }
+        if let Some(outcome) = self.stills.poll_outcome() {
+            return Some(Action::TellOfStill(outcome));
+        }
         let (request, frames, same_frames) = self.queueable()?;
+        let mut rides = false;
         for (stream, frame) in self.streams.iter_mut().zip(frames) {
             match frame {
-                Some(_) => stream.queue_next(),
+                Some(_) => {
+                    rides |= stream.is_on_demand();
+                    stream.queue_next();
+                }
+                None if stream.is_on_demand() => (),
                 None => stream.counters.left_out += 1,
             }
         }
         self.due = !self.policy.paced;
         self.counters.queued += 1;
-        let load = self.controls.take();
+        let still = if rides { self.stills.take_next() } else { None };
+        self.note_wanted();
+        let load = self.controls.take(still.as_ref().map(|still| Passing {
+            controls: &still.controls,
+            restore: &still.restore,
+        }));
         let controls = load.as_ref().map(|load| load.controls.clone());
         let queued = self.requests.get_mut(request.0 as usize)?;
         *queued = Request {
             in_flight: true,
             frames,
             load,
+            still,
             rested: false,
         };
         Some(Action::Queue {
@@ -416,18 +537,40 @@ impl Driver {
 
     fn next_frames(&self) -> Option<FrameSet> {
         let mut frames = FrameSet::default();
+        let (mut continuous, mut found) = (0, 0);
         for (stream, frame) in self.streams.iter().zip(&mut frames) {
-            *frame = stream.next_free();
+            if !stream.is_on_demand() {
+                *frame = stream.next_free();
+                continuous += 1;
+                found += usize::from(frame.is_some());
+            }
         }
-        let found = frames.iter().flatten().count();
-        let with_camera = self
-            .requests
-            .iter()
-            .filter(|request| request.in_flight)
-            .count();
+        let complete = found == continuous && continuous > 0;
+        let rides = self.add_still(&mut frames);
+        let requests = self.requests.iter();
+        let with_camera = requests.filter(|request| request.in_flight).count();
+        let alone = rides && continuous == 0;
         let partial_is_due =
-            !self.policy.all_streams && found > 0 && with_camera < self.min_queued();
-        (found == self.streams.len() || partial_is_due).then_some(frames)
+            !self.policy.all_streams && (found > 0 || rides) && with_camera < self.min_queued();
+        (complete || alone || partial_is_due).then_some(frames)
+    }
+
+    /// The frames of the still that is next, if its streams have them.
+    fn add_still(&self, frames: &mut FrameSet) -> bool {
+        let Some(still) = self.stills.next() else {
+            return false;
+        };
+        let mut all = *frames;
+        for ((stream, frame), wanted) in self.streams.iter().zip(&mut all).zip(still.streams) {
+            if wanted {
+                *frame = stream.next_free();
+                if frame.is_none() {
+                    return false;
+                }
+            }
+        }
+        *frames = all;
+        true
     }
 
     /// What must hold at any time, apart from what the types say; for tests.

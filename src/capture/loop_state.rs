@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | the camera's thread | [`LoopState::completed`], [`LoopState::failed`] | the pad's thread, and the capture task if there is work for it |
 //! | any thread, dropping a frame | [`LoopState::returned`] | the capture task |
-//! | any thread that sets a control | [`LoopState::set_controls`] | the capture task, if a request can go |
+//! | any thread that sets a control, or wants stills | [`LoopState::set_controls`], [`LoopState::capture`] | the capture task, if a request can go |
 //! | the clock's thread | [`LoopState::tick`], [`LoopState::glance`] | the capture task |
 //! | the capture task | [`LoopState::next_action`], [`LoopState::queue_failed`], [`LoopState::reported`] | the pad's thread |
 //! | the pad's thread | [`LoopState::next_delivery`] | nobody |
@@ -17,6 +17,7 @@ use super::{
     clock_map::Timing,
     control_queue::ControlCounters,
     driver::{Action, Driver, RequestCounters},
+    stills::{Still, StillOutcome},
     stream::{Counters, Delivery, OutboxPolicy, Place},
 };
 use crate::camera::{CameraError, Completion, Controls, FrameId, MAX_STREAMS, RequestId};
@@ -85,9 +86,9 @@ impl LoopState {
     }
 
     /// Changes the driver, and wakes whom the change concerns.
-    fn publish(&self, change: impl FnOnce(&mut Driver)) {
+    fn publish<T>(&self, change: impl FnOnce(&mut Driver) -> T) -> T {
         let mut state = self.state.lock();
-        change(&mut state.driver);
+        let result = change(&mut state.driver);
         if state.driver.starvation_has_changed() {
             state.driver.note_starvation((self.now)());
         }
@@ -103,6 +104,7 @@ impl LoopState {
         if work {
             (self.wake)();
         }
+        result
     }
 
     /// `now` is when it was, in nanoseconds of CLOCK_MONOTONIC.
@@ -145,6 +147,17 @@ impl LoopState {
 
     pub fn set_controls(&self, controls: Controls) {
         self.publish(|driver| driver.handle_controls(controls));
+    }
+
+    /// Pictures to take of streams on demand. False when that cannot be done; otherwise there is one outcome of each, from [`Self::next_action`] or,
+    /// in the end, [`Self::take_still_outcomes`].
+    pub fn capture(&self, stills: Vec<Still>) -> bool {
+        self.publish(|driver| driver.handle_stills(stills))
+    }
+
+    /// To be called when the camera was stopped and the streams have ended.
+    pub fn take_still_outcomes(&self) -> Vec<StillOutcome> {
+        self.state.lock().driver.take_still_outcomes()
     }
 
     /// Those that have not reached the camera. To be called when it was stopped.

@@ -5,5 +5,6 @@ pub mod control_queue;
 pub mod driver;
 pub mod loop_state;
 pub mod outlet;
+pub mod stills;
 pub mod stream;
 pub mod task_gate;

@@ -2,7 +2,7 @@
 //!
 //! A frame goes `Free -> Queued -> Outbox -> Downstream -> Free`, or from any place straight back to `Free`; it is in exactly one.
 
-use super::clock_map::Timing;
+use super::{clock_map::Timing, stills::StillId};
 use crate::camera::{CompletedFrame, FrameId, FrameStatus};
 use std::collections::VecDeque;
 
@@ -37,6 +37,8 @@ pub struct Captured {
     pub completed_at: u64,
     /// How many frames of the stream are not downstream, once this one is.
     pub spare: usize,
+    /// The still that it is, in a stream on demand.
+    pub still: Option<StillId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,6 +75,9 @@ pub struct Stream {
     free: VecDeque<FrameId>,
     outbox: VecDeque<Delivery>,
     policy: OutboxPolicy,
+    on_demand: bool,
+    /// Frames of a stream on demand are asked for.
+    wanted: bool,
     /// Nobody wants this stream's frames any more.
     muted: bool,
     /// How many frames are in the outbox or downstream.
@@ -89,12 +94,15 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub fn new(frames: u32) -> Self {
+    /// The frames of a stream on demand are taken one by one, when they are asked for.
+    pub fn new(frames: u32, on_demand: bool) -> Self {
         Self {
             places: vec![Place::Free; frames as usize],
             free: (0..frames).map(FrameId).collect(),
             outbox: VecDeque::with_capacity(frames as usize + 1),
             policy: OutboxPolicy::default(),
+            on_demand,
+            wanted: false,
             muted: false,
             with_consumer: 0,
             downstream: 0,
@@ -104,6 +112,19 @@ impl Stream {
             last_sequence: None,
             counters: Counters::default(),
         }
+    }
+
+    pub fn is_on_demand(&self) -> bool {
+        self.on_demand
+    }
+
+    pub fn is_muted(&self) -> bool {
+        self.muted
+    }
+
+    /// Whether a frame of a stream on demand is asked for.
+    pub fn set_wanted(&mut self, wanted: bool) {
+        self.wanted = wanted;
     }
 
     pub fn frame_count(&self) -> usize {
@@ -142,6 +163,7 @@ impl Stream {
         sensor_timestamp: Option<u64>,
         timing: Timing,
         now: u64,
+        still: Option<StillId>,
     ) {
         if completed.status == FrameStatus::Cancelled {
             return self.cancel(completed.frame);
@@ -167,13 +189,16 @@ impl Stream {
             timing,
             completed_at: now,
             spare: 0,
+            still,
         }));
     }
 
     fn count_captured(&mut self, completed: &CompletedFrame) {
         self.counters.captured += 1;
         self.counters.damaged += u64::from(completed.status == FrameStatus::Error);
-        if let Some(last) = self.last_sequence.replace(completed.sequence) {
+        let last = self.last_sequence.replace(completed.sequence);
+        // Between stills there are frames that nobody asked for.
+        if let Some(last) = last.filter(|_| !self.on_demand) {
             let step = completed.sequence.wrapping_sub(last);
             // A count that stands still or goes back is a camera that does not count.
             if (2..u32::MAX / 2).contains(&step) {
@@ -248,7 +273,8 @@ impl Stream {
 
     /// Whether consumers have every frame, so that the camera can have none.
     fn is_starved(&self) -> bool {
-        self.with_consumer == self.places.len() && !self.ended
+        let wanted = self.wanted || !self.on_demand;
+        wanted && self.with_consumer == self.places.len() && !self.ended
     }
 
     /// Whether [`Self::note_starvation`] has something to note.

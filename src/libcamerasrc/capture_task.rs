@@ -3,6 +3,7 @@
 use crate::camera::{CameraError, ControlId, RequestQueue};
 use crate::capture::driver::Action;
 use crate::capture::loop_state::LoopState;
+use crate::capture::stills::StillOutcome;
 use crate::capture::task_gate::{TaskControl, TaskGate};
 use crate::sync::{Arc, Mutex, Weak};
 use gst::prelude::*;
@@ -43,6 +44,7 @@ pub enum Report<'a> {
     /// By its place in the plan.
     Starved(usize),
     Refused(ControlId),
+    Still(StillOutcome),
 }
 
 /// What the task works with. Its owner drops it after the camera was stopped, in a thread of its own choice: nobody but the task, which is
@@ -89,6 +91,7 @@ impl Worker {
                 Action::WarnOfStall => (self.report)(Report::Stalled),
                 Action::TellOfStarvation(stream) => (self.report)(Report::Starved(stream)),
                 Action::TellOfRefusal(control) => (self.report)(Report::Refused(control)),
+                Action::TellOfStill(outcome) => (self.report)(Report::Still(outcome)),
             }
         }
         state.count_round(idle);

@@ -242,6 +242,38 @@ impl LibcameraSrc {
         }
     }
 
+    /// Controls for one request alone, and what they are to be again afterwards.
+    pub fn passing_controls(&self, structure: &gst::StructureRef) -> (Controls, Controls) {
+        let (mut controls, mut restore) = (Controls::default(), Controls::default());
+        let mut complaints = Vec::new();
+        for (name, value) in structure.iter() {
+            let property = by_any_name(name).filter(|property| property.definition.is_input);
+            let value = property.and_then(|property| from_value(&property.definition, value));
+            let (Some(property), Some(value)) = (property, value) else {
+                complaints.push(format!(
+                    "'{name}' is no control that can be set to that value for a still: it is left out"
+                ));
+                continue;
+            };
+            let id = property.definition.id;
+            let mut state = self.controls.state.lock();
+            complaints.extend(state.complaint(property, &value));
+            if let Some(value) = state.fitting(id, value) {
+                controls.set(id, value);
+            }
+            let before = state.wanted.get(id);
+            let before = before.or_else(|| state.info(id)?.default.as_ref()).cloned();
+            let before = before.and_then(|before| state.fitting(id, before));
+            if let Some(before) = before.filter(|_| !is_order(id)) {
+                restore.set(id, before);
+            }
+        }
+        for complaint in complaints {
+            self.warn(&complaint);
+        }
+        (controls, restore)
+    }
+
     /// Any number of controls by name.
     pub fn set_extra_controls(&self, extra: &gst::StructureRef) {
         for (name, value) in extra.iter() {

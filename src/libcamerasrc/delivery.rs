@@ -54,7 +54,7 @@ impl LibcameraSrc {
         if let Some(metadata) = metadata.and_then(|all| all.of(stream.index, captured.frame))
             && let Some(buffer) = buffer.get_mut()
         {
-            frame_metadata::attach(buffer, &metadata);
+            frame_metadata::attach(buffer, &metadata, captured.still);
         }
         self.sync_controls(stream, buffer.pts());
         if self.latency.observe(captured.timing.age) {
@@ -63,10 +63,10 @@ impl LibcameraSrc {
         Ok(buffer)
     }
 
-    /// Controls that a GstController moves are set for the frames to come, once for each frame of the first stream.
+    /// Controls that a GstController moves are set for the frames to come, once for each frame of the leading stream.
     fn sync_controls(&self, stream: &PadStream, time: Option<gst::ClockTime>) {
         let element = self.obj();
-        if let Some(time) = time.filter(|_| stream.index == 0)
+        if let Some(time) = time.filter(|_| stream.is_leader())
             && element.has_active_control_bindings()
         {
             let _ = element.sync_values(time);
@@ -75,13 +75,13 @@ impl LibcameraSrc {
 
     /// Whether this is the last of the frames that were asked for (`num-buffers`), counted here when `src` has no stream.
     pub fn is_last(&self, stream: &PadStream) -> bool {
-        let limit = stream.session.limit.filter(|_| stream.index == 0);
+        let limit = stream.session.limit.filter(|_| stream.is_leader());
         limit.is_some_and(|limit| self.led.fetch_add(1, Ordering::Relaxed) + 1 >= limit)
     }
 
     /// Nobody takes this stream any more. Where it was the one that counts the frames of `num-buffers`, another has to.
     pub fn stream_has_gone(&self, stream: &PadStream) {
-        if stream.index == 0 && stream.session.limit.is_some() {
+        if stream.is_leader() && stream.session.limit.is_some() {
             self.renegotiate();
         }
     }

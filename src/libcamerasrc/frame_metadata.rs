@@ -2,6 +2,7 @@
 
 use super::controls::by_id;
 use crate::camera::{Completion, Controls, FrameId, MAX_STREAMS};
+use crate::capture::stills::StillId;
 use crate::controls::to_field;
 use crate::sync::{Arc, Mutex};
 use gst::meta::CustomMeta;
@@ -48,8 +49,8 @@ impl FrameMetadata {
     }
 }
 
-/// Writes it to the buffer, with the names and types of the element's properties.
-pub fn attach(buffer: &mut gst::BufferRef, metadata: &Controls) {
+/// Writes it to the buffer, with the names and types of the element's properties; and which still it is, if it is one.
+pub fn attach(buffer: &mut gst::BufferRef, metadata: &Controls, still: Option<StillId>) {
     let Ok(mut meta) = CustomMeta::add(buffer, NAME) else {
         return;
     };
@@ -61,5 +62,9 @@ pub fn attach(buffer: &mut gst::BufferRef, metadata: &Controls) {
                 to_field(&property.definition, value),
             );
         }
+    }
+    if let Some(still) = still {
+        structure.set("still-id", still.capture);
+        structure.set("still-index", still.index);
     }
 }

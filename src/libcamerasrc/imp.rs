@@ -2,7 +2,7 @@
 
 use super::{
     base_src,
-    controls::{ControlState, by_property_name},
+    controls::ControlState,
     error,
     events::PipelineClock,
     opened::{self, Opened},
@@ -11,11 +11,10 @@ use super::{
     session::{NoFrame, Session},
     settings::{DEFAULT_COPY_THRESHOLD, PROPERTIES, Settings},
     stamp::Latency,
-    stats,
+    stills::SIGNALS,
 };
 use std::{
     collections::HashSet,
-    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
@@ -89,59 +88,16 @@ impl ObjectImpl for LibcameraSrc {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
-        match pspec.name() {
-            "camera-name" => {
-                // A string property holds any bytes, and reading those that are not UTF-8 as a string panics. No camera has such a name, so
-                // what replaces them makes the error of a camera that does not exist.
-                let name = value.get::<Option<PathBuf>>().unwrap_or_default();
-                let name = name.map(|name| name.to_string_lossy().into_owned());
-                self.settings.lock().camera_name = name;
-            }
-            "pace" => self.settings.lock().pace = value.get().unwrap_or_default(),
-            "frame-metadata" => {
-                self.settings.lock().frame_metadata = value.get().unwrap_or_default();
-            }
-            "stall-timeout" => {
-                self.settings.lock().stall_timeout = value.get().unwrap_or_default();
-            }
-            "all-streams" => self.settings.lock().all_streams = value.get().unwrap_or_default(),
-            "sensor-config" => self.settings.lock().sensor_config = value.get().unwrap_or_default(),
-            "buffer-count" => self.settings.lock().buffer_count = value.get().unwrap_or_default(),
-            "copy-threshold" => {
-                self.copy_threshold
-                    .store(value.get().unwrap_or_default(), Ordering::Relaxed);
-            }
-            "extra-controls" => {
-                if let Ok(Some(extra)) = value.get::<Option<gst::Structure>>() {
-                    self.set_extra_controls(&extra);
-                }
-            }
-            name => {
-                if let Some(property) = by_property_name(name) {
-                    self.set_control(property, value);
-                }
-            }
-        }
+        self.set(pspec.name(), value);
     }
 
     fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
-        match pspec.name() {
-            "camera-name" => self.settings.lock().camera_name.to_value(),
-            "pace" => self.settings.lock().pace.to_value(),
-            "frame-metadata" => self.settings.lock().frame_metadata.to_value(),
-            "stall-timeout" => self.settings.lock().stall_timeout.to_value(),
-            "all-streams" => self.settings.lock().all_streams.to_value(),
-            "sensor-config" => self.settings.lock().sensor_config.to_value(),
-            "buffer-count" => self.settings.lock().buffer_count.to_value(),
-            "copy-threshold" => self.copy_threshold.load(Ordering::Relaxed).to_value(),
-            "stats" => stats::structure(self.session().as_deref()).to_value(),
-            "extra-controls" => self.extra_controls().to_value(),
-            "camera-controls" => self.camera_controls().to_value(),
-            name => match by_property_name(name) {
-                Some(property) => self.control(property),
-                None => pspec.default_value().clone(),
-            },
-        }
+        self.get(pspec.name())
+            .unwrap_or_else(|| pspec.default_value().clone())
+    }
+
+    fn signals() -> &'static [glib::subclass::Signal] {
+        &SIGNALS
     }
 
     fn constructed(&self) {
@@ -279,6 +235,7 @@ impl ElementImpl for LibcameraSrc {
             gst::EventView::FlushStop(stop) => {
                 // What waited is from before the flush.
                 self.discard();
+                self.source_pad().progress().segment = false;
                 self.flush_stop_request_pads(stop.resets_time());
                 self.parent_send_event(event)
             }
@@ -416,6 +373,9 @@ impl PushSrcImpl for LibcameraSrc {
                 Ok(Turn::Ended) => return Err(gst::FlowError::Eos),
                 Ok(Turn::Stream(stream)) => stream,
             };
+            if stream.is_on_demand() {
+                self.begin_on_demand(&pad);
+            }
             match stream.next() {
                 Err(NoFrame::Interrupted) => (),
                 Err(NoFrame::Failed(error)) => return Err(error),

@@ -7,7 +7,8 @@
 //! | `streaming` | starts and stops sessions, and gives each pad its stream |
 //! | `delivery` | from a captured frame to the buffer that is pushed |
 //! | `pad` | the pads' properties and the thread of a `src_%u` |
-//! | `settings` | the properties and their defaults |
+//! | `settings` | the properties: documentation, defaults |
+//! | `properties` | the properties: setting and getting |
 //! | `opened` | a camera that is ours, from READY on |
 //! | `negotiation` | which format, size and rate: computed |
 //! | `planning` | the same, tried with camera and peers |
@@ -20,6 +21,7 @@
 //! | `sensor_config` | the property of that name |
 //! | `controls` | the camera's controls: as set, as reported |
 //! | `frame_metadata` | what the camera knew about each frame, on its buffer |
+//! | `stills` | pictures on demand: the signal `capture-still` |
 //! | `stats` | what the property `stats` tells |
 //! | `error` | a camera's errors as bus messages |
 
@@ -35,12 +37,14 @@ mod negotiation;
 mod opened;
 mod pad;
 mod planning;
+mod properties;
 mod request_pads;
 mod sensor_config;
 mod session;
 mod settings;
 mod stamp;
 mod stats;
+mod stills;
 mod streaming;
 mod ticker;
 

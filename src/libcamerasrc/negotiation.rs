@@ -13,6 +13,8 @@ pub struct Wish {
     pub peer: gst::Caps,
     /// Frames to ask the camera for; 0 leaves that to the camera.
     pub frames: u32,
+    /// Its frames are taken only as stills.
+    pub on_demand: bool,
 }
 
 /// What each pad gets.
@@ -28,6 +30,8 @@ pub struct PlannedStream {
     pub choice: Choice,
     /// Frames to ask the camera for; 0 leaves that to the camera.
     pub frames: u32,
+    /// Its frames are taken only as stills.
+    pub on_demand: bool,
 }
 
 /// What the camera offers for streams of these roles at once, not paced.
@@ -338,6 +342,7 @@ mod tests {
             role: StreamRole::VideoRecording,
             peer: caps.parse().unwrap(),
             frames: 0,
+            on_demand: false,
         }
     }
 

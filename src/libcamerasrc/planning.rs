@@ -184,6 +184,7 @@ fn plan(wishes: &[Wish], choices: Vec<Choice>) -> Plan {
             role: wish.role,
             choice,
             frames: wish.frames,
+            on_demand: wish.on_demand,
         });
     Plan {
         streams: streams.collect(),

@@ -8,10 +8,10 @@ use super::{
     error,
     imp::{CAT, LibcameraSrc},
     negotiation::{Plan, Wish},
-    pad::LibcameraSrcPad,
+    pad::{Capture, LibcameraSrcPad},
     session::{Options, PadStream, Session},
 };
-use crate::camera::CameraError;
+use crate::camera::{CameraError, StreamRole};
 use crate::sync::Arc;
 use crate::video::caps::{Choice, Offer};
 use gst::{prelude::*, subclass::prelude::*};
@@ -135,11 +135,20 @@ impl LibcameraSrc {
     }
 
     fn wishes(&self, pads: &[LibcameraSrcPad]) -> Vec<Wish> {
+        let flows = |pad: &LibcameraSrcPad| match pad.capture() {
+            Capture::Auto => pad.role() != StreamRole::StillCapture,
+            capture => capture == Capture::Continuous,
+        };
+        let some_flow = pads.iter().any(flows);
         pads.iter()
             .map(|pad| Wish {
                 pad: pad.name().to_string(),
                 role: pad.role(),
                 peer: pad.peer_query_caps(None),
+                on_demand: match pad.capture() {
+                    Capture::Auto => some_flow && !flows(pad),
+                    capture => capture == Capture::OnDemand,
+                },
                 frames: match self.settings.lock().buffer_count {
                     0 => pad.frames_needed(),
                     count => count,
@@ -187,6 +196,7 @@ impl LibcameraSrc {
                     let _ = element.post_message(error::starvation(&element, name));
                 }
                 Report::Refused(control) => element.imp().warn_of_refusal(control),
+                Report::Still(outcome) => element.imp().tell_of_stills(&[outcome]),
             }
         };
         let counts_itself = pads.first() == Some(&self.source_pad());
@@ -245,9 +255,12 @@ impl LibcameraSrc {
         }
         let Some(session) = session else { return };
         session.halt();
-        if let Some(opened) = self.camera.lock().as_mut() {
-            session.finish(&mut *opened.device);
-        }
+        let mut camera = self.camera.lock();
+        let outcomes = camera
+            .as_mut()
+            .map(|opened| session.finish(&mut *opened.device));
+        drop(camera);
+        self.tell_of_stills(&outcomes.unwrap_or_default());
     }
 
     /// Ends every pad, behind the frames that wait for it.

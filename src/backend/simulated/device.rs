@@ -3,7 +3,7 @@
 use super::{
     Camera, Spec,
     picture::Canvas,
-    sensor::{Sensor, Shared, Stream},
+    sensor::{Request, Sensor, Shared, Stream},
 };
 use crate::camera::{
     CameraDevice, CameraError, CameraEvents, ControlInfo, Controls, FrameLayout, FrameSet,
@@ -254,7 +254,7 @@ impl CameraDevice for Device {
             requests: start.requests,
             frames,
         };
-        self.camera.script.tell(&start.controls);
+        self.camera.script.tell(Some(&start.controls));
         self.sensor = Some(sensor);
         Ok(Box::new(queue))
     }
@@ -310,10 +310,13 @@ impl RequestQueue for Queue {
                 camera: self.camera.spec.id.clone(),
             });
         }
-        if self.shared.queue(request, *frames) {
-            if let Some(controls) = controls {
-                self.camera.script.tell(controls);
-            }
+        let told = self.camera.script.tell(controls);
+        let request = Request {
+            id: request,
+            frames: *frames,
+            told,
+        };
+        if self.shared.queue(request) {
             Ok(())
         } else {
             failed("queue a request", libc::EACCES)

@@ -84,17 +84,20 @@ impl Script {
         self.0.lock().told.clone()
     }
 
-    /// What it reports: the last value of each.
-    pub(super) fn current(&self) -> Controls {
+    /// What it reports of a frame when it had been told of so many controls: the last value of each.
+    pub(super) fn current(&self, told: usize) -> Controls {
         let state = self.0.lock();
-        let mut current: Controls = state.told.iter().cloned().collect();
+        let mut current: Controls = state.told.iter().take(told).cloned().collect();
         current.extend(state.pretended.clone());
         current
     }
 
-    pub(super) fn tell(&self, controls: &Controls) {
-        let controls = controls.iter().map(|(id, value)| (id, value.clone()));
-        self.0.lock().told.extend(controls);
+    /// How many it was told of with these.
+    pub(super) fn tell(&self, controls: Option<&Controls>) -> usize {
+        let controls = controls.into_iter().flat_map(Controls::iter);
+        let told = &mut self.0.lock().told;
+        told.extend(controls.map(|(id, value)| (id, value.clone())));
+        told.len()
     }
 
     pub(super) fn count_configuration(&self) {

@@ -18,9 +18,17 @@ use std::{
 /// How often a camera that waits looks at its script.
 const GLANCE: Duration = Duration::from_millis(1);
 
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    pub id: RequestId,
+    pub frames: FrameSet,
+    /// How many controls the camera had been told of by then.
+    pub told: usize,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    requests: VecDeque<(RequestId, FrameSet)>,
+    requests: VecDeque<Request>,
     stopping: bool,
 }
 
@@ -33,10 +41,10 @@ pub struct Shared {
 
 impl Shared {
     /// False when the camera does not stream any more.
-    pub fn queue(&self, request: RequestId, frames: FrameSet) -> bool {
+    pub fn queue(&self, request: Request) -> bool {
         let mut state = self.state.lock();
         if !state.stopping {
-            state.requests.push_back((request, frames));
+            state.requests.push_back(request);
         }
         let streams = !state.stopping;
         drop(state);
@@ -113,8 +121,8 @@ struct Work {
 
 impl Work {
     fn run(&mut self) {
-        while let Some((request, frames)) = self.next_request() {
-            self.fill(request, frames);
+        while let Some(request) = self.next_request() {
+            self.fill(request);
         }
         if self.script.is_gone() {
             self.events.failed(CameraError::Gone {
@@ -123,9 +131,9 @@ impl Work {
             return;
         }
         let left = std::mem::take(&mut self.shared.state.lock().requests);
-        for (request, frames) in left {
+        for Request { id, frames, .. } in left {
             self.events.completed(completion(
-                request,
+                id,
                 frames,
                 CompletionStatus::Cancelled,
                 FrameStatus::Cancelled,
@@ -135,7 +143,7 @@ impl Work {
     }
 
     /// Waits for a request and the time to fill it; `None` when the camera stops or vanishes.
-    fn next_request(&mut self) -> Option<(RequestId, FrameSet)> {
+    fn next_request(&mut self) -> Option<Request> {
         let mut state = self.shared.state.lock();
         loop {
             if state.stopping || self.script.is_gone() {
@@ -162,7 +170,8 @@ impl Work {
         }
     }
 
-    fn fill(&mut self, request: RequestId, frames: FrameSet) {
+    fn fill(&mut self, request: Request) {
+        let Request { id, frames, told } = request;
         let (mut status, mut frame_status) = (CompletionStatus::Complete, FrameStatus::Success);
         let (mut without, mut short) = (None, None);
         match self.script.next_fault() {
@@ -174,8 +183,8 @@ impl Work {
             Some(Fault::WithoutStream(stream)) => without = Some(stream),
             Some(Fault::Overtaken) => {
                 let overtaking = self.shared.state.lock().requests.pop_front();
-                if let Some((request, frames)) = overtaking {
-                    self.fill(request, frames);
+                if let Some(request) = overtaking {
+                    self.fill(request);
                 }
             }
             Some(Fault::Gap(more)) => self.sequence += more,
@@ -197,7 +206,7 @@ impl Work {
                 frame_status = FrameStatus::Error;
             }
         }
-        let mut completion = completion(request, frames, status, frame_status, self.sequence);
+        let mut completion = completion(id, frames, status, frame_status, self.sequence);
         for frame in completion.frames.iter_mut().flatten() {
             frame.bytes_used = short;
         }
@@ -206,7 +215,7 @@ impl Work {
         }
         self.sequence += 1;
         if self.events.wants_metadata() {
-            self.events.reported(self.script.current());
+            self.events.reported(self.script.current(told));
         }
         self.events.completed(completion);
     }

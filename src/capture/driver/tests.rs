@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::capture::stream::Captured;
+use crate::camera::MAX_STREAMS;
+use crate::capture::{stills::StillId, stream::Captured};
 
 const TIMING: Timing = Timing {
     pipeline: None,
@@ -10,6 +11,7 @@ const TIMING: Timing = Timing {
 const FREE: Policy = Policy {
     paced: false,
     all_streams: false,
+    on_demand: [false; MAX_STREAMS],
 };
 
 fn one_stream(frames: u32) -> Driver {
@@ -432,4 +434,114 @@ fn requests_are_counted_by_what_became_of_them() {
         unknown: 1,
     };
     assert_eq!(counted, expected);
+}
+
+fn still(index: u32, streams: &[bool]) -> Still {
+    let mut set = StreamSet::default();
+    for (place, wanted) in set.iter_mut().zip(streams) {
+        *place = *wanted;
+    }
+    Still {
+        id: StillId { capture: 1, index },
+        streams: set,
+        controls: Controls::default(),
+        restore: Controls::default(),
+    }
+}
+
+/// Two frames each; the second stream, and a third one, are on demand.
+fn with_stills() -> Driver {
+    Driver::new(
+        &[2, 2, 2],
+        Policy {
+            on_demand: [false, true, true, false],
+            ..FREE
+        },
+    )
+}
+
+#[test]
+fn a_still_rides_with_the_next_request() {
+    let mut driver = with_stills();
+    assert_eq!(queued(&mut driver).1, set(&[Some(0)]));
+    assert!(driver.handle_stills(vec![
+        still(0, &[false, true]),
+        still(1, &[false, true, true])
+    ]));
+    let (request, frames, _) = queued(&mut driver);
+    assert_eq!(frames, set(&[Some(1), Some(0)]));
+    assert!(
+        !driver.has_work(),
+        "the second waits for a request, and makes none"
+    );
+    driver.handle_completed(&completion(request, frames, 7), TIMING, 0);
+    match driver.poll_action() {
+        Some(Action::TellOfStill(outcome)) => {
+            assert_eq!((outcome.id.index, outcome.result), (0, Ok(7)));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(
+        delivered(&mut driver, 1).still,
+        Some(StillId {
+            capture: 1,
+            index: 0
+        })
+    );
+    assert_eq!(delivered(&mut driver, 0).still, None);
+    driver.handle_returned(0, FrameId(1));
+    let (_, frames, _) = queued(&mut driver);
+    assert_eq!(frames, set(&[Some(1), Some(1), Some(0)]));
+    assert_eq!(driver.counters(1).left_out, 0, "nobody has missed it");
+}
+
+#[test]
+fn a_still_that_has_no_frame_keeps_nobody() {
+    let mut driver = with_stills();
+    let stills = (0..3).map(|index| still(index, &[false, true])).collect();
+    assert!(driver.handle_stills(stills));
+    for still in 0..2 {
+        let (request, frames, _) = queued(&mut driver);
+        driver.handle_completed(&completion(request, frames, 0), TIMING, 0);
+        delivered(&mut driver, 0);
+        delivered(&mut driver, 1);
+        driver.handle_returned(0, FrameId(still));
+        assert!(matches!(driver.poll_action(), Some(Action::TellOfStill(_))));
+    }
+    assert!(
+        driver.starvation_has_changed(),
+        "a still waits for its consumer"
+    );
+    let (_, frames, _) = queued(&mut driver);
+    assert_eq!(frames, set(&[Some(0)]), "the other stream goes on");
+    driver.handle_returned(1, FrameId(0));
+    assert_eq!(queued(&mut driver).1, set(&[Some(1), Some(0)]));
+}
+
+#[test]
+fn stills_that_cannot_be_are_refused_or_fail() {
+    let mut driver = with_stills();
+    assert!(
+        !driver.handle_stills(vec![still(0, &[true])]),
+        "a continuous stream"
+    );
+    assert!(!driver.handle_stills(vec![still(0, &[])]), "of nothing");
+    assert!(!driver.handle_stills(vec![still(0, &[false, false, false, true])]));
+    let stills = (0..3).map(|index| still(index, &[false, true])).collect();
+    assert!(driver.handle_stills(stills));
+    queued(&mut driver);
+    driver.handle_eos();
+    let outcomes = driver.take_still_outcomes();
+    let ids: Vec<u32> = outcomes.iter().map(|outcome| outcome.id.index).collect();
+    assert_eq!(
+        ids,
+        [1, 2, 0],
+        "those that waited, and the one that the camera has"
+    );
+    let ended = |outcome: &StillOutcome| outcome.result == Err(StillFailure::Ended);
+    assert!(outcomes.iter().all(ended));
+    assert!(
+        !driver.handle_stills(vec![still(0, &[false, true])]),
+        "after the end"
+    );
 }

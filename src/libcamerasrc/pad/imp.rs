@@ -1,6 +1,6 @@
 //! The pad's properties.
 
-use super::{Outbox, PadStream, Progress, Role};
+use super::{Capture, Outbox, PadStream, Progress, Role};
 use crate::capture::outlet::Outlet;
 use crate::sync::{LazyLock, Mutex, atomic::AtomicU32};
 use glib::subclass::prelude::*;
@@ -9,6 +9,7 @@ use gst::{prelude::*, subclass::prelude::*};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
     pub role: Role,
+    pub capture: Capture,
     pub outbox: Outbox,
 }
 
@@ -40,6 +41,15 @@ impl ObjectImpl for LibcameraSrcPad {
                     )
                     .mutable_ready()
                     .build(),
+                glib::ParamSpecEnum::builder_with_default("capture", defaults.capture)
+                    .nick("Capture")
+                    .blurb(
+                        "When frames are taken for this pad: all the time (continuous), or one by one when the element's signal `capture-still` asks \
+                         for them (on-demand). auto (default) is on-demand for a pad of role still-capture beside one that is not, and continuous \
+                         otherwise. Read when the stream is negotiated",
+                    )
+                    .mutable_ready()
+                    .build(),
                 glib::ParamSpecEnum::builder_with_default("outbox", defaults.outbox)
                     .nick("Outbox")
                     .blurb(
@@ -56,6 +66,7 @@ impl ObjectImpl for LibcameraSrcPad {
     fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
         match pspec.name() {
             "stream-role" => self.settings.lock().role = value.get().unwrap_or_default(),
+            "capture" => self.settings.lock().capture = value.get().unwrap_or_default(),
             _ => {
                 let outbox: Outbox = value.get().unwrap_or_default();
                 self.settings.lock().outbox = outbox;
@@ -71,6 +82,7 @@ impl ObjectImpl for LibcameraSrcPad {
         let settings = *self.settings.lock();
         match pspec.name() {
             "stream-role" => settings.role.to_value(),
+            "capture" => settings.capture.to_value(),
             _ => settings.outbox.to_value(),
         }
     }

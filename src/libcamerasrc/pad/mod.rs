@@ -72,6 +72,25 @@ impl From<Outbox> for OutboxPolicy {
     }
 }
 
+/// When a frame is taken for the pad.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, glib::Enum)]
+#[enum_type(name = "GstLibcameraRsCapture")]
+pub enum Capture {
+    #[default]
+    #[enum_value(
+        name = "On demand for a still-capture pad beside others, otherwise all the time",
+        nick = "auto"
+    )]
+    Auto,
+    #[enum_value(name = "All the time", nick = "continuous")]
+    Continuous,
+    #[enum_value(
+        name = "When the signal capture-still asks for one",
+        nick = "on-demand"
+    )]
+    OnDemand,
+}
+
 /// Where the pad's own thread has come to.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -98,6 +117,10 @@ impl LibcameraSrcPad {
 
     pub fn role(&self) -> StreamRole {
         self.imp().settings.lock().role.into()
+    }
+
+    pub fn capture(&self) -> Capture {
+        self.imp().settings.lock().capture
     }
 
     pub fn outbox(&self) -> OutboxPolicy {

@@ -55,13 +55,17 @@ fn round(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> ControlFlow<()> {
         Ok(Turn::Ended) => return end(pad),
         Ok(Turn::Stream(stream)) => stream,
     };
+    let source = element.imp();
+    // A still may be long in coming, and the sinks wait for the first sign of one.
+    if stream.is_on_demand() && announce(source, pad, &stream) {
+        pad.push_event(source.nothing_yet());
+    }
     let (buffer, captured) = match stream.next() {
         Err(NoFrame::Interrupted) => return ControlFlow::Continue(()),
         Err(NoFrame::Failed(error)) => return fail(element, pad, error),
         Ok(None) => return end(pad),
         Ok(Some(frame)) => frame,
     };
-    let source = element.imp();
     // What was taken while the element was being paused is stale when it plays again.
     if pad.outlet().is_paused() || !source.is_in_time(&captured) {
         return ControlFlow::Continue(());
@@ -93,14 +97,14 @@ fn round(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> ControlFlow<()> {
     }
 }
 
-/// Tells downstream of the stream's configuration, if it has not been told.
+/// Tells downstream of the stream's configuration, if it has not been told. True when it was told now.
 fn announce(
     source: &crate::libcamerasrc::imp::LibcameraSrc,
     pad: &LibcameraSrcPad,
     stream: &PadStream,
-) {
+) -> bool {
     let Some(configured) = stream.stream() else {
-        return;
+        return false;
     };
     let mut progress = pad.progress();
     let number = Some(stream.session.number);
@@ -126,6 +130,7 @@ fn announce(
         let answered = pad.peer_query(&mut query);
         source.answered(pad, stream, answered.then_some(&mut query));
     }
+    new || segment
 }
 
 /// Whether a peer that refuses what it gets will soon get something else: a change is on its way, or it asks for something else by now.

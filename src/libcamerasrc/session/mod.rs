@@ -19,7 +19,7 @@ use super::{
     controls::ControlState,
     events::{Events, PipelineClock},
     frame_metadata::FrameMetadata,
-    negotiation::{self, Plan},
+    negotiation::{self, Plan, PlannedStream},
     ticker::Ticker,
 };
 use crate::camera::{
@@ -29,6 +29,7 @@ use crate::capture::clock_map::ClockMap;
 use crate::capture::driver::{Driver, GLANCES, Policy};
 use crate::capture::loop_state::LoopState;
 use crate::capture::outlet::Interruptible;
+use crate::capture::stills::StillOutcome;
 use crate::capture::stream::{Captured, Delivery, OutboxPolicy};
 use crate::os::clock;
 use crate::sync::{
@@ -45,7 +46,7 @@ pub struct Session {
     /// No other session of this process has it.
     pub number: u64,
     pub plan: Plan,
-    /// How many frames the first pad's thread is to push, where that is not GstBaseSrc's to count.
+    /// How many frames the leading pad's thread is to push, where that is not GstBaseSrc's to count.
     pub limit: Option<u64>,
     /// In the plan's order.
     pub streams: Vec<SessionStream>,
@@ -153,10 +154,14 @@ impl Session {
             .iter()
             .map(|frames| frames.layouts.len() as u32)
             .collect();
-        let policy = Policy {
+        let mut policy = Policy {
             paced,
             all_streams: options.all_streams,
+            ..Policy::default()
         };
+        for (on_demand, stream) in policy.on_demand.iter_mut().zip(&plan.streams) {
+            *on_demand = stream.on_demand;
+        }
         let mut driver = Driver::new(&counts, policy);
         for (stream, policy) in options.outboxes.into_iter().enumerate() {
             driver.handle_outbox_policy(stream, policy);
@@ -263,8 +268,8 @@ impl Session {
         self.gate.close();
     }
 
-    /// To be called after [`Self::halt`].
-    pub fn finish(&self, device: &mut dyn CameraDevice) {
+    /// To be called after [`Self::halt`]. What became of the stills is for the caller to tell, when it has let go of the camera.
+    pub fn finish(&self, device: &mut dyn CameraDevice) -> Vec<StillOutcome> {
         device.stop();
         self.controls.stop();
         self.controls.give_back(self.state.take_controls());
@@ -275,6 +280,14 @@ impl Session {
         for stream in &self.streams {
             stream.pool.close();
         }
+        self.state.take_still_outcomes()
+    }
+
+    /// The stream that stands for all of them where one is needed: the first that flows by itself.
+    pub fn leader(&self) -> usize {
+        let streams = &self.plan.streams;
+        let flows = |stream: &PlannedStream| !stream.on_demand;
+        streams.iter().position(flows).unwrap_or_default()
     }
 
     pub fn state(&self) -> &LoopState {
@@ -348,6 +361,17 @@ impl PadStream {
     /// `None` cannot be: the index is one of the session's.
     pub fn stream(&self) -> Option<&SessionStream> {
         self.session.streams.get(self.index)
+    }
+
+    pub fn is_on_demand(&self) -> bool {
+        let streams = &self.session.plan.streams;
+        streams
+            .get(self.index)
+            .is_some_and(|stream| stream.on_demand)
+    }
+
+    pub fn is_leader(&self) -> bool {
+        self.index == self.session.leader()
     }
 
     /// Waits for the next frame, as a buffer without timestamps. `None` is the end.
