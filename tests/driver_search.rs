@@ -405,8 +405,8 @@ impl World {
             .poll_action()
             .expect("has_work() promised something")
         {
-            Action::WarnOfStall | Action::TellOfStarvation(_) => {
-                unreachable!("nobody looks at this camera's time")
+            Action::WarnOfStall | Action::TellOfStarvation(_) | Action::TellOfState(_) => {
+                unreachable!("nobody looks at this camera's time or its state")
             }
             Action::TellOfRefusal(control) => {
                 assert_eq!(control, CONTROL);

@@ -494,23 +494,6 @@ fn starvation_is_told_once_a_second() {
     assert!(more.count() <= 1);
 }
 
-#[test]
-fn a_sensor_mode_is_taken_or_is_an_error() {
-    let _alone = alone("sensor-config");
-    camera(2);
-    let good = source("num-buffers=3 sensor-config=sensor/config,width=640,height=480,depth=10");
-    good.set_state(gst::State::Playing);
-    assert_eq!(good.count(), 3);
-    drop(good);
-    let other = source("sensor-config=sensor/config,width=640,height=480,depth=12");
-    let _ = other.pipeline.set_state(gst::State::Playing);
-    assert!(other.only_error().contains("sensor-config"));
-    drop(other);
-    let incomplete = source("sensor-config=sensor/config,width=640,height=480");
-    assert!(incomplete.pipeline.set_state(gst::State::Playing).is_err());
-    assert!(incomplete.only_error().contains("depth is missing"));
-}
-
 /// Of the caps that came, what tests here look at.
 fn width_and_rate(sample: &gst::Sample) -> (i32, i32) {
     let structure = sample.caps().unwrap().structure(0).unwrap();

@@ -187,3 +187,62 @@ fn copies_have_it_as_well() {
         }
     }
 }
+
+#[test]
+fn states_are_told_when_they_change() {
+    let _alone = alone("state messages");
+    let script = camera();
+    let report = |state: i32, settled: bool, lux: f32| {
+        let reported = [
+            (id("AfState"), ControlValue::One(Scalar::I32(state))),
+            (id("AwbLocked"), ControlValue::One(Scalar::Bool(settled))),
+            (id("Lux"), ControlValue::One(Scalar::F32(lux))),
+        ];
+        script.pretend(&reported.into_iter().collect());
+    };
+    report(1, false, 1.0);
+    for wanted in [true, false] {
+        let source = Source::new(&format!(
+            "libcamerasrc-rs name=source camera-name={CAMERA} state-messages={wanted} frame-metadata=false"
+        ));
+        source.sink.set_property("drop", true);
+        source.sink.set_property("max-buffers", 1u32);
+        source.set_state(gst::State::Playing);
+        let bus = source.pipeline.bus().unwrap();
+        let told = |timeout| {
+            let deadline = std::time::Instant::now() + Duration::from(timeout);
+            loop {
+                let left = deadline.saturating_duration_since(std::time::Instant::now());
+                let left = gst::ClockTime::try_from(left).unwrap();
+                let message = bus.timed_pop_filtered(left, &[gst::MessageType::Element])?;
+                let details = message.structure()?;
+                if details.name() == "libcamerasrc-state" {
+                    return Some(details.to_owned());
+                }
+            }
+        };
+        let (soon, a_while) = (
+            gst::ClockTime::from_seconds(10),
+            gst::ClockTime::from_mseconds(100),
+        );
+        if !wanted {
+            assert_eq!(told(a_while), None, "nobody has asked");
+            break;
+        }
+        let first = told(soon).expect("what it is at first");
+        assert_eq!(first.get::<&str>("af-state").unwrap(), "scanning");
+        assert!(!first.get::<bool>("awb-locked").unwrap());
+        assert_eq!(first.n_fields(), 2, "{first}");
+        report(1, false, 2.0);
+        assert_eq!(told(a_while), None, "a measurement is no state");
+        report(2, false, 3.0);
+        let news = told(soon).expect("a change");
+        assert_eq!(news.get::<&str>("af-state").unwrap(), "focused");
+        assert_eq!(news.n_fields(), 1, "{news}");
+        report(3, true, 3.0);
+        let news = told(soon).expect("two changes of one frame");
+        assert_eq!(news.get::<&str>("af-state").unwrap(), "failed");
+        assert!(news.get::<bool>("awb-locked").unwrap());
+        assert_eq!(told(a_while), None);
+    }
+}

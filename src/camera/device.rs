@@ -5,6 +5,7 @@ use super::{
     error::CameraError,
     format::{SensorConfig, StreamConfig, StreamFormat, StreamRole},
     frame::{Completion, FrameLayout, FrameSet, RequestId},
+    orientation::Orientation,
 };
 use crate::sync::Arc;
 use std::fmt;
@@ -80,6 +81,10 @@ pub trait CameraDevice: fmt::Debug + Send {
     fn controls(&self) -> Vec<ControlInfo>;
     /// Holds for each validation and configuration that follows. A camera that cannot read its sensor out like this refuses those.
     fn set_sensor_config(&mut self, config: Option<SensorConfig>);
+    /// How pictures are to lie; holds for each validation and configuration that follows.
+    fn set_orientation(&mut self, wanted: Orientation);
+    /// How they lie in the last configuration.
+    fn orientation(&self) -> Orientation;
     /// What the camera would make of `wanted`, one for each role. Changes nothing.
     fn validate(
         &self,

@@ -59,9 +59,10 @@ pub enum CameraError {
         fastest: String,
     },
     #[error(
-        "camera '{camera}' cannot read its sensor out as sensor-config asks; `cam -c1 -I` or the sensor's documentation lists its modes"
+        "camera '{camera}' cannot read its sensor out as sensor-config asks; its modes: {} (the property sensor-modes lists them from READY on, without \
+         a sensor-config)", list(.modes)
     )]
-    SensorConfig { camera: String },
+    SensorConfig { camera: String, modes: Vec<String> },
     /// A frame cannot be exported: no allocator for shareable memory on this machine.
     #[error(
         "camera '{camera}' cannot allocate frames ({reason}); it needs one of /dev/dma_heap/linux,cma, /dev/dma_heap/reserved, \

@@ -18,6 +18,20 @@ impl PixelFormat {
     }
 }
 
+impl PixelFormat {
+    /// Bits of a pixel as the sensor gives it, for the formats of raw frames.
+    pub fn sensor_depth(self) -> Option<u32> {
+        Some(match &self.fourcc.to_le_bytes() {
+            b"RGGB" | b"GRBG" | b"GBRG" | b"BA81" | b"R8  " => 8,
+            b"RG10" | b"BA10" | b"GB10" | b"BG10" | b"R10 " => 10,
+            b"RG12" | b"BA12" | b"GB12" | b"BG12" | b"R12 " => 12,
+            b"RG14" | b"GR14" | b"GB14" | b"BG14" | b"R14 " => 14,
+            b"RGB6" | b"GR16" | b"GB16" | b"BYR2" | b"R16 " => 16,
+            _ => return None,
+        })
+    }
+}
+
 impl fmt::Display for PixelFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for byte in self.fourcc.to_le_bytes() {

@@ -5,7 +5,9 @@ pub mod device;
 pub mod error;
 pub mod format;
 pub mod frame;
+pub mod orientation;
 pub mod selection;
+pub mod sensor_mode;
 
 pub use control::{
     ControlDefinition, ControlId, ControlInfo, ControlKind, ControlValue, Controls, Rectangle,
@@ -23,3 +25,5 @@ pub use frame::{
     CompletedFrame, Completion, CompletionStatus, FrameId, FrameLayout, FrameSet, FrameStatus,
     MAX_STREAMS, Plane, RequestId,
 };
+pub use orientation::Orientation;
+pub use sensor_mode::{SensorMode, sensor_modes};

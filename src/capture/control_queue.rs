@@ -43,8 +43,6 @@ pub struct ControlCounters {
 pub struct Load {
     number: u64,
     pub controls: Arc<Controls>,
-    /// Those of them that hold for this request alone.
-    passing: Vec<ControlId>,
 }
 
 /// Controls for one request alone, and what those that are to be restored are with the next one, unless something else was set.
@@ -71,7 +69,6 @@ impl ControlQueue {
         for (id, _) in controls.iter() {
             self.last.insert(id, self.loads);
         }
-        let mut ids = Vec::new();
         for (id, value) in passing.iter().flat_map(|passing| passing.controls.iter()) {
             let restore = passing.and_then(|passing| passing.restore.get(id));
             let restore = restore.map(|restore| self.standing.get(id).unwrap_or(restore));
@@ -80,12 +77,10 @@ impl ControlQueue {
                 self.pending.set(id, before);
             }
             controls.set(id, value.clone());
-            ids.push(id);
         }
         (!controls.is_empty()).then(|| Load {
             number: self.loads,
             controls: Arc::new(controls),
-            passing: ids,
         })
     }
 
@@ -148,12 +143,11 @@ impl ControlQueue {
         }
     }
 
-    /// Those of a load that were not set anew since.
+    /// Those of a load that were not set anew since. What a still has brought is none of them: it was never the control's last load, or what is to
+    /// follow it is pending.
     fn newest(&self, load: &Load) -> Controls {
         let stands = |id: ControlId| {
-            self.last.get(&id) == Some(&load.number)
-                && self.pending.get(id).is_none()
-                && !load.passing.contains(&id)
+            self.last.get(&id) == Some(&load.number) && self.pending.get(id).is_none()
         };
         let all = load.controls.iter();
         all.filter(|(id, _)| stands(*id))

@@ -16,6 +16,7 @@
 use super::{
     clock_map::Timing,
     control_queue::{ControlCounters, ControlQueue, Load, Passing},
+    stall::Watch,
     stills::{Still, StillFailure, StillOutcome, Stills, StreamSet},
     stream::{Counters, Delivery, OutboxPolicy, Place, Stream},
 };
@@ -61,6 +62,8 @@ pub enum Action {
     TellOfStarvation(usize),
     /// The camera fills no request that brings this control; it was given up.
     TellOfRefusal(ControlId),
+    /// The camera reports states that it did not report before.
+    TellOfState(Controls),
     /// A still was taken, or failed.
     TellOfStill(StillOutcome),
 }
@@ -94,6 +97,8 @@ pub struct Driver {
     streams: Vec<Stream>,
     requests: Vec<Request>,
     controls: ControlQueue,
+    /// States of the camera that are to be told, each as it is by now.
+    states: Controls,
     stills: Stills,
     counters: RequestCounters,
     policy: Policy,
@@ -109,19 +114,6 @@ pub struct Driver {
     starved: Vec<usize>,
 }
 
-/// Tells a stall from a pause between two frames.
-#[derive(Clone, Copy, Debug, Default)]
-struct Watch {
-    completions: u64,
-    seen: u64,
-    /// Glances in a row that saw nothing new.
-    idle: u32,
-    warning_due: bool,
-}
-
-/// Glances that the time of a stall is divided into: a stall is noticed after that time, and at most this fraction later.
-pub const GLANCES: u32 = 4;
-
 impl Driver {
     /// For a stream with so many frames each, [`MAX_STREAMS`](crate::camera::MAX_STREAMS) at most.
     pub fn new(frames: &[u32], policy: Policy) -> Self {
@@ -135,6 +127,7 @@ impl Driver {
             streams: frames.iter().zip(policy.on_demand).map(stream).collect(),
             requests: vec![fresh; all as usize + 1],
             controls: ControlQueue::default(),
+            states: Controls::default(),
             stills: Stills::default(),
             counters: RequestCounters::default(),
             policy,
@@ -199,7 +192,7 @@ impl Driver {
             (CompletionStatus::Cancelled, Some(load)) => self.controls.set_back(&load),
             (_, None) => (),
         }
-        self.watch.completions += 1;
+        self.watch.completed();
         self.count_cancelled(completion.status);
         for (index, (stream, frame)) in self.streams.iter_mut().zip(frames).enumerate() {
             let Some(frame) = frame else { continue };
@@ -297,16 +290,10 @@ impl Driver {
         self.due = true;
     }
 
-    /// A glance at the camera: it stalls when it has requests and [`GLANCES`] in a row see none completed. One warning for each stall.
+    /// A look at whether the camera stalls, of which there are [`GLANCES`](super::stall::GLANCES) in the time that makes a stall.
     pub fn handle_glance(&mut self) {
         let has_requests = self.requests.iter().any(|request| request.in_flight);
-        let watch = &mut self.watch;
-        if watch.completions != watch.seen || !has_requests {
-            (watch.seen, watch.idle) = (watch.completions, 0);
-            return;
-        }
-        watch.idle = watch.idle.saturating_add(1);
-        watch.warning_due |= watch.idle == GLANCES;
+        self.watch.glance(has_requests);
     }
 
     /// Controls that the next request is to bring to the camera.
@@ -349,6 +336,11 @@ impl Driver {
         for (index, stream) in self.streams.iter_mut().enumerate() {
             stream.set_wanted(self.stills.wants(index));
         }
+    }
+
+    /// What the camera says of its own state has changed.
+    pub fn handle_states(&mut self, news: Controls) {
+        self.states.extend(news);
     }
 
     /// Controls that no request will bring to the camera any more.
@@ -449,10 +441,11 @@ impl Driver {
     /// Whether [`Self::poll_action`] would give something.
     pub fn has_work(&self) -> bool {
         self.failure.is_some()
-            || self.watch.warning_due
+            || self.watch.has_warning()
             || !self.starved.is_empty()
             || self.controls.has_refused()
             || self.stills.has_outcome()
+            || !self.states.is_empty()
             || self.queueable().is_some()
     }
 
@@ -460,7 +453,7 @@ impl Driver {
         if let Some(error) = self.failure.take() {
             return Some(Action::Report(error));
         }
-        if std::mem::take(&mut self.watch.warning_due) {
+        if self.watch.poll_warning() {
             return Some(Action::WarnOfStall);
         }
         if let Some(stream) = self.starved.pop() {
@@ -468,6 +461,9 @@ impl Driver {
         }
         if let Some(control) = self.controls.poll_refused() {
             return Some(Action::TellOfRefusal(control));
+        }
+        if !self.states.is_empty() {
+            return Some(Action::TellOfState(std::mem::take(&mut self.states)));
         }
         if let Some(outcome) = self.stills.poll_outcome() {
             return Some(Action::TellOfStill(outcome));

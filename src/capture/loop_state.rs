@@ -2,7 +2,7 @@
 //!
 //! | who | does | wakes |
 //! |---|---|---|
-//! | the camera's thread | [`LoopState::completed`], [`LoopState::failed`] | the pad's thread, and the capture task if there is work for it |
+//! | the camera's thread | [`LoopState::completed`], [`LoopState::state_changed`], [`LoopState::failed`] | the pad's thread, and the capture task if there is work for it |
 //! | any thread, dropping a frame | [`LoopState::returned`] | the capture task |
 //! | any thread that sets a control, or wants stills | [`LoopState::set_controls`], [`LoopState::capture`] | the capture task, if a request can go |
 //! | the clock's thread | [`LoopState::tick`], [`LoopState::glance`] | the capture task |
@@ -110,6 +110,11 @@ impl LoopState {
     /// `now` is when it was, in nanoseconds of CLOCK_MONOTONIC.
     pub fn completed(&self, completion: &Completion, timing: Timing, now: u64) {
         self.publish(|driver| driver.handle_completed(completion, timing, now));
+    }
+
+    /// The camera reports these states, which are not those of before.
+    pub fn state_changed(&self, news: Controls) {
+        self.publish(|driver| driver.handle_states(news));
     }
 
     pub fn failed(&self, error: CameraError) {

@@ -1,6 +1,6 @@
 //! The task that queues requests: a GstTask behind the gate of the wake protocol.
 
-use crate::camera::{CameraError, ControlId, RequestQueue};
+use crate::camera::{CameraError, ControlId, Controls, RequestQueue};
 use crate::capture::driver::Action;
 use crate::capture::loop_state::LoopState;
 use crate::capture::stills::StillOutcome;
@@ -45,6 +45,8 @@ pub enum Report<'a> {
     Starved(usize),
     Refused(ControlId),
     Still(StillOutcome),
+    /// The camera reports these states anew.
+    Changed(Controls),
 }
 
 /// What the task works with. Its owner drops it after the camera was stopped, in a thread of its own choice: nobody but the task, which is
@@ -91,6 +93,7 @@ impl Worker {
                 Action::WarnOfStall => (self.report)(Report::Stalled),
                 Action::TellOfStarvation(stream) => (self.report)(Report::Starved(stream)),
                 Action::TellOfRefusal(control) => (self.report)(Report::Refused(control)),
+                Action::TellOfState(news) => (self.report)(Report::Changed(news)),
                 Action::TellOfStill(outcome) => (self.report)(Report::Still(outcome)),
             }
         }

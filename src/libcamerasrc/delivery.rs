@@ -35,6 +35,9 @@ impl LibcameraSrc {
         if let Some(buffer) = buffer.get_mut() {
             stamp(buffer, captured, stream, self.obj().base_time(), discont);
         }
+        if progress.told_to_do != stream.session.to_do {
+            pad.set_tag_due();
+        }
         let threshold = usize::try_from(self.copy_threshold.load(Ordering::Relaxed)).unwrap_or(
             if progress.holds_all {
                 FRAMES_FOR_THE_CAMERA as usize

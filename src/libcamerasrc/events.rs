@@ -1,6 +1,6 @@
 //! What the camera tells, in the camera's thread.
 
-use super::{controls::ControlState, frame_metadata::FrameMetadata};
+use super::{controls::ControlState, frame_metadata::FrameMetadata, states::States};
 use crate::camera::{CameraError, CameraEvents, Completion, Controls, FrameStatus};
 use crate::capture::clock_map::{ClockMap, ClockReading};
 use crate::capture::loop_state::LoopState;
@@ -51,6 +51,8 @@ pub struct Events {
     pub controls: Arc<ControlState>,
     /// Where what is reported of each frame goes, if anybody wants it.
     pub metadata: Option<Arc<FrameMetadata>>,
+    /// The states that are told, if somebody wants that.
+    pub states: Option<States>,
     /// Of the frame that completes next. Used by the camera's thread alone.
     pub reported: Mutex<Option<Arc<Controls>>>,
     /// By stream: bytes that a whole frame has at least, 1 where that is not known.
@@ -87,7 +89,7 @@ impl CameraEvents for Events {
 
     /// Whoever looks at the last value of a control does not see more of it than this.
     fn wants_metadata(&self) -> bool {
-        if self.metadata.is_some() {
+        if self.metadata.is_some() || self.states.is_some() {
             return true;
         }
         let now = clock::monotonic();
@@ -102,6 +104,10 @@ impl CameraEvents for Events {
     fn reported(&self, metadata: Controls) {
         let metadata = Arc::new(metadata);
         self.controls.report(metadata.clone());
+        let news = self.states.as_ref().map(|states| states.news(&metadata));
+        if let Some(news) = news.filter(|news| !news.is_empty()) {
+            self.state.state_changed(news);
+        }
         if self.metadata.is_some() {
             *self.reported.lock() = Some(metadata);
         }

@@ -6,6 +6,7 @@ use super::{
     error,
     events::PipelineClock,
     opened::{self, Opened},
+    orientation,
     pad::LibcameraSrcPad,
     request_pads, sensor_config,
     session::{NoFrame, Session},
@@ -533,10 +534,12 @@ impl LibcameraSrc {
                 })
             };
             if !pad.is_linked() && others_stream() {
-                gst::PadProbeReturn::Drop
-            } else {
-                gst::PadProbeReturn::Ok
+                return gst::PadProbeReturn::Drop;
             }
+            if let Some(pad) = pad.downcast_ref::<LibcameraSrcPad>() {
+                orientation::tell_at_buffer(pad);
+            }
+            gst::PadProbeReturn::Ok
         });
     }
 }

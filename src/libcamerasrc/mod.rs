@@ -19,8 +19,11 @@
 //! | `stamp` | buffers' timestamps and flags, and the latency |
 //! | `base_src` | what GstBaseSrc does not foresee |
 //! | `sensor_config` | the property of that name |
+//! | `sensor_modes` | the property of that name |
+//! | `orientation` | which way pictures lie: the tag |
 //! | `controls` | the camera's controls: as set, as reported |
 //! | `frame_metadata` | what the camera knew about each frame, on its buffer |
+//! | `states` | messages of what the camera says of its own state |
 //! | `stills` | pictures on demand: the signal `capture-still` |
 //! | `stats` | what the property `stats` tells |
 //! | `error` | a camera's errors as bus messages |
@@ -35,14 +38,17 @@ mod frame_metadata;
 mod imp;
 mod negotiation;
 mod opened;
+mod orientation;
 mod pad;
 mod planning;
 mod properties;
 mod request_pads;
 mod sensor_config;
+mod sensor_modes;
 mod session;
 mod settings;
 mod stamp;
+mod states;
 mod stats;
 mod stills;
 mod streaming;

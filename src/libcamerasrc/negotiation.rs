@@ -1,7 +1,9 @@
 //! Which formats, sizes and rate: what the pads' peers ask for against what the camera offers. Everything here is asked and computed; the camera
 //! is only looked at.
 
-use crate::camera::{CameraDevice, CameraError, Size, StreamConfig, StreamOffer, StreamRole};
+use crate::camera::{
+    CameraDevice, CameraError, Orientation, Size, StreamConfig, StreamOffer, StreamRole,
+};
 use crate::video::caps::{Choice, Offer, common_rate, per_second};
 use crate::video::format::knows_drm;
 
@@ -20,6 +22,8 @@ pub struct Wish {
 /// What each pad gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
+    /// How pictures are to lie.
+    pub orientation: Orientation,
     pub streams: Vec<PlannedStream>,
 }
 

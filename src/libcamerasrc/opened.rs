@@ -1,6 +1,6 @@
 //! A camera that is ours, from READY on.
 
-use super::negotiation;
+use super::{negotiation, sensor_modes::RatedMode};
 use crate::camera::selection::select;
 use crate::camera::{CameraDevice, CameraError, CameraSystem, PixelFormat, Size, StreamRole};
 use crate::video::caps::{Choice, Offer};
@@ -14,6 +14,8 @@ pub struct Opened {
     limits: Vec<(Mode, (u64, u64))>,
     /// Frames that it cannot export are no DMABUFs.
     pub exports: bool,
+    /// Once they were asked for.
+    pub modes: Option<Vec<RatedMode>>,
     _system: Box<dyn CameraSystem>,
 }
 
@@ -93,6 +95,7 @@ fn look(name: Option<&str>) -> Result<Opened, CameraError> {
         device,
         limits: Vec::new(),
         exports: true,
+        modes: None,
         _system: system,
     })
 }

@@ -7,8 +7,9 @@ use super::{
     opened::Opened,
     pad::LibcameraSrcPad,
 };
-use crate::camera::{CameraError, MAX_STREAMS, StreamConfig, StreamRole};
+use crate::camera::{CameraError, MAX_STREAMS, Orientation, StreamConfig, StreamRole};
 use crate::video::caps::{Choice, Offer};
+use crate::video::orientation::wanted;
 use gst::prelude::*;
 
 /// Why a combination is not the one.
@@ -50,8 +51,11 @@ impl LibcameraSrc {
                 )
             ));
         }
-        let paced = self.settings.lock().pace;
+        let settings = self.settings.lock();
+        let (paced, orientation) = (settings.pace, wanted(settings.video_direction));
+        drop(settings);
         let offers = self.with_opened(|opened| {
+            opened.device.set_orientation(orientation);
             let offers = negotiation::offers(&*opened.device, &roles)?;
             let exports = opened.exports;
             let here = |offer: Offer| Offer {
@@ -76,7 +80,7 @@ impl LibcameraSrc {
                 let last = wishes.len().saturating_sub(1);
                 let choices = combinations.current();
                 let next = match self.fit(pads, &roles, &mut held, choices, guesses)? {
-                    Ok(choices) => return Ok((plan(wishes, choices), offers)),
+                    Ok(choices) => return Ok((plan(wishes, choices, orientation), offers)),
                     Err(Unfit::Adjusted(pad)) => {
                         adjusted.get_or_insert(pad);
                         pad
@@ -175,7 +179,7 @@ fn refusal(
         .map(|(pad, (_, caps))| (pad, caps))
 }
 
-fn plan(wishes: &[Wish], choices: Vec<Choice>) -> Plan {
+fn plan(wishes: &[Wish], choices: Vec<Choice>, orientation: Orientation) -> Plan {
     let streams = wishes
         .iter()
         .zip(choices)
@@ -188,6 +192,7 @@ fn plan(wishes: &[Wish], choices: Vec<Choice>) -> Plan {
         });
     Plan {
         streams: streams.collect(),
+        orientation,
     }
 }
 

@@ -19,6 +19,15 @@ impl LibcameraSrc {
             "frame-metadata" => {
                 self.settings.lock().frame_metadata = value.get().unwrap_or_default();
             }
+            "state-messages" => {
+                self.settings.lock().state_messages = value.get().unwrap_or_default();
+            }
+            "video-direction" => {
+                if let Ok(direction) = value.get() {
+                    self.settings.lock().video_direction = direction;
+                    self.renegotiate();
+                }
+            }
             "stall-timeout" => {
                 self.settings.lock().stall_timeout = value.get().unwrap_or_default();
             }
@@ -53,6 +62,9 @@ impl LibcameraSrc {
             "sensor-config" => self.settings.lock().sensor_config.to_value(),
             "buffer-count" => self.settings.lock().buffer_count.to_value(),
             "copy-threshold" => self.copy_threshold.load(Ordering::Relaxed).to_value(),
+            "state-messages" => self.settings.lock().state_messages.to_value(),
+            "video-direction" => self.settings.lock().video_direction.to_value(),
+            "sensor-modes" => self.sensor_modes().to_value(),
             "stats" => stats::structure(self.session().as_deref()).to_value(),
             "extra-controls" => self.extra_controls().to_value(),
             "camera-controls" => self.camera_controls().to_value(),

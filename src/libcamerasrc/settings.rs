@@ -4,6 +4,7 @@ use super::controls::CONTROLS;
 use crate::controls::Property;
 use crate::sync::LazyLock;
 use gst::prelude::*;
+use gst_video::VideoOrientationMethod;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -16,6 +17,8 @@ pub struct Settings {
     /// 0 leaves it to the camera and downstream.
     pub buffer_count: u32,
     pub frame_metadata: bool,
+    pub state_messages: bool,
+    pub video_direction: VideoOrientationMethod,
 }
 
 impl Default for Settings {
@@ -28,6 +31,8 @@ impl Default for Settings {
             sensor_config: None,
             buffer_count: 0,
             frame_metadata: true,
+            state_messages: false,
+            video_direction: VideoOrientationMethod::Identity,
         }
     }
 }
@@ -74,6 +79,25 @@ fn own_properties() -> Vec<glib::ParamSpec> {
             .default_value(defaults.frame_metadata)
             .mutable_ready()
             .build(),
+        glib::ParamSpecBoolean::builder("state-messages")
+            .nick("State messages")
+            .blurb(
+                "Post an element message `libcamerasrc-state` when a state that the camera reports changes: its structure has a field for each one \
+                 that did, by the name and with the value of the property (ae-state, af-state, af-pause-state, awb-locked, ...). The first frame \
+                 tells all that the camera has. Read when the camera starts; default: false",
+            )
+            .default_value(defaults.state_messages)
+            .mutable_ready()
+            .build(),
+        glib::ParamSpecEnum::builder_with_default("video-direction", defaults.video_direction)
+            .nick("Video direction")
+            .blurb(
+                "How pictures are to lie, compared to the scene: upright (identity, default; auto and custom too), turned or mirrored. What the camera cannot \
+                 do, for instance because of how it is mounted, is told by the tag `image-orientation`, which `videoflip video-direction=auto` and \
+                 video sinks with `rotate-method=auto` follow. A change while the camera runs restarts it",
+            )
+            .mutable_playing()
+            .build(),
         glib::ParamSpecUInt64::builder("stall-timeout")
             .nick("Stall timeout")
             .blurb(
@@ -102,6 +126,23 @@ fn own_properties() -> Vec<glib::ParamSpec> {
                  the camera. Read when the element goes to READY",
             )
             .mutable_ready()
+            .build(),
+        gst::ParamSpecArray::builder("sensor-modes")
+            .element_spec(
+                &glib::ParamSpecBoxed::builder::<gst::Structure>("mode")
+                    .nick("Mode")
+                    .blurb("A mode of the sensor")
+                    .read_only()
+                    .build(),
+            )
+            .nick("Sensor modes")
+            .blurb(
+                "How the sensor of the opened camera can be read out, the smallest first: structures that `sensor-config` takes (`width`, `height`, `depth`), \
+                 with the raw `formats` by their DRM names, `min-framerate` and `max-framerate`. From READY on; empty for a camera that offers no raw \
+                 frames, as those with a processor of their own. Frame rates are known when it is first read in READY, which configures the camera \
+                 for each mode; not from a camera that streams",
+            )
+            .read_only()
             .build(),
         glib::ParamSpecUInt::builder("buffer-count")
             .nick("Buffer count")

@@ -10,6 +10,7 @@ use super::{
     negotiation::{Plan, Wish},
     pad::{Capture, LibcameraSrcPad},
     session::{Options, PadStream, Session},
+    states,
 };
 use crate::camera::{CameraError, StreamRole};
 use crate::sync::Arc;
@@ -196,6 +197,9 @@ impl LibcameraSrc {
                     let _ = element.post_message(error::starvation(&element, name));
                 }
                 Report::Refused(control) => element.imp().warn_of_refusal(control),
+                Report::Changed(news) => {
+                    let _ = element.post_message(states::message(&element, &news));
+                }
                 Report::Still(outcome) => element.imp().tell_of_stills(&[outcome]),
             }
         };
@@ -206,6 +210,7 @@ impl LibcameraSrc {
             all_streams: settings.all_streams,
             limit: u64::try_from(limit).ok().filter(|_| !counts_itself),
             frame_metadata: settings.frame_metadata,
+            state_messages: settings.state_messages,
             clock: self.clock.clone(),
             controls: self.controls.clone(),
             outboxes: pads.iter().map(LibcameraSrcPad::outbox).collect(),

@@ -387,7 +387,7 @@ fn positive(framerate: gst::Fraction) -> Option<(u64, u64)> {
 }
 
 /// Frames per second for a duration in microseconds.
-fn rate(duration: u64) -> gst::Fraction {
+pub fn rate(duration: u64) -> gst::Fraction {
     gst::Fraction::new(
         MICROSECONDS as i32,
         i32::try_from(duration.max(1)).unwrap_or(i32::MAX),

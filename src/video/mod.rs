@@ -4,4 +4,5 @@ pub mod caps;
 pub mod colorimetry;
 pub mod format;
 pub mod layout;
+pub mod orientation;
 pub mod repack;

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::camera::{
     CameraDescription, CameraDevice, CameraError, CameraEvents, CameraInfo, CameraSystem,
-    CameraWatcher, ControlInfo, FrameLayout, RequestQueue, SensorConfig, Start, StreamConfig,
-    StreamOffer, StreamRole,
+    CameraWatcher, ControlInfo, FrameLayout, Orientation, RequestQueue, SensorConfig, Start,
+    StreamConfig, StreamOffer, StreamRole, sensor_modes,
 };
 use crate::sync::Arc;
 use std::{fmt, io};
@@ -55,6 +55,8 @@ impl CameraSystem for Libcamera {
             camera: self.camera(id)?.acquire()?,
             configured: Vec::new(),
             sensor: None,
+            wanted: Orientation::UPRIGHT,
+            orientation: Orientation::UPRIGHT,
         }))
     }
 
@@ -90,6 +92,9 @@ struct Configured {
 struct Device {
     configured: Vec<Configured>,
     sensor: Option<SensorConfig>,
+    /// How pictures are to lie, and how they do.
+    wanted: Orientation,
+    orientation: Orientation,
     camera: Arc<Acquired>,
 }
 
@@ -125,6 +130,7 @@ impl Device {
     ) -> Result<Configuration, CameraError> {
         let mut configuration = self.generate(roles)?;
         configuration.set(wanted);
+        configuration.set_orientation(self.wanted);
         if let Some(sensor) = &self.sensor {
             configuration.set_sensor(sensor);
         }
@@ -135,9 +141,17 @@ impl Device {
             }
             Validity::Invalid if self.sensor.is_some() => Err(CameraError::SensorConfig {
                 camera: self.id().to_owned(),
+                modes: self.sensor_modes(),
             }),
             Validity::Invalid => Err(self.failed("validate a configuration", libc::EINVAL)),
         }
+    }
+
+    /// For an error's text.
+    fn sensor_modes(&self) -> Vec<String> {
+        let offers = self.offer(&[StreamRole::Raw]).unwrap_or_default();
+        let modes = offers.first().map(sensor_modes).unwrap_or_default();
+        modes.iter().map(ToString::to_string).collect()
     }
 
     fn configured(
@@ -190,6 +204,14 @@ impl CameraDevice for Device {
         self.sensor = config;
     }
 
+    fn set_orientation(&mut self, wanted: Orientation) {
+        self.wanted = wanted;
+    }
+
+    fn orientation(&self) -> Orientation {
+        self.orientation
+    }
+
     fn validate(
         &self,
         roles: &[StreamRole],
@@ -207,6 +229,7 @@ impl CameraDevice for Device {
         self.configured.clear();
         let mut configuration = self.validated(roles, wanted)?;
         self.camera.configure(&mut configuration)?;
+        self.orientation = configuration.orientation();
         let agreed = configuration.get();
         let streams = configuration.streams().into_iter();
         self.configured = streams

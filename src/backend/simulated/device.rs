@@ -7,8 +7,8 @@ use super::{
 };
 use crate::camera::{
     CameraDevice, CameraError, CameraEvents, ControlInfo, Controls, FrameLayout, FrameSet,
-    PixelFormat, RequestId, RequestQueue, SensorConfig, Size, Start, StreamConfig, StreamFormat,
-    StreamOffer, StreamRole,
+    Orientation, PixelFormat, RequestId, RequestQueue, SensorConfig, Size, Start, StreamConfig,
+    StreamFormat, StreamOffer, StreamRole, sensor_modes,
 };
 use crate::sync::Arc;
 use std::io;
@@ -16,6 +16,7 @@ use std::io;
 /// Of each stream.
 const MOST_FRAMES: u32 = 64;
 const NV12: PixelFormat = PixelFormat::new(b"NV12");
+const RAW: PixelFormat = PixelFormat::new(b"RG10");
 
 #[derive(Debug)]
 pub struct Device {
@@ -23,6 +24,7 @@ pub struct Device {
     configured: Vec<Configured>,
     sensor: Option<Sensor>,
     sensor_config: Option<SensorConfig>,
+    wanted: Orientation,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,7 @@ impl Device {
             configured: Vec::new(),
             sensor: None,
             sensor_config: None,
+            wanted: Orientation::UPRIGHT,
         }
     }
 
@@ -51,7 +54,9 @@ impl Device {
     }
 
     fn check_roles(&self, roles: &[StreamRole]) -> Result<(), CameraError> {
-        let possible = roles.len() <= self.camera.spec.streams && !roles.contains(&StreamRole::Raw);
+        let raw = roles.contains(&StreamRole::Raw);
+        let raw_alone = roles.len() == 1 && !self.camera.spec.modes.is_empty();
+        let possible = roles.len() <= self.camera.spec.streams && (!raw || raw_alone);
         if possible && !roles.is_empty() {
             return Ok(());
         }
@@ -107,6 +112,27 @@ pub fn offer(spec: &Spec) -> StreamOffer {
     }
 }
 
+fn raw_offer(spec: &Spec) -> StreamOffer {
+    let sizes: Vec<Size> = spec.modes.iter().map(|(size, _)| *size).collect();
+    let size = sizes.first().copied().unwrap_or(Size::new(1, 1));
+    let format = |format| StreamFormat {
+        format,
+        sizes: sizes.clone(),
+        range: None,
+    };
+    StreamOffer {
+        default: StreamConfig {
+            format: RAW,
+            size,
+            stride: size.width * 2,
+            frame_size: size.width * size.height * 2,
+            buffer_count: spec.frames,
+            color_space: None,
+        },
+        formats: vec![format(RAW), format(NV12)],
+    }
+}
+
 pub fn frame_durations(spec: &Spec, configured: Option<Size>) -> Option<(u64, u64)> {
     let mut interval = spec.interval.as_micros() as u64;
     if spec.slow_at_largest && configured == spec.sizes.last().copied() {
@@ -122,12 +148,20 @@ impl CameraDevice for Device {
 
     fn offer(&self, roles: &[StreamRole]) -> Result<Vec<StreamOffer>, CameraError> {
         self.check_roles(roles)?;
+        if roles.contains(&StreamRole::Raw) {
+            return Ok(vec![raw_offer(&self.camera.spec)]);
+        }
         Ok(vec![offer(&self.camera.spec); roles.len()])
     }
 
     fn frame_durations(&self) -> Option<(u64, u64)> {
-        let configured = self.configured.first().map(|first| first.config.size);
-        frame_durations(&self.camera.spec, configured)
+        let configured = self.configured.first().map(|first| &first.config);
+        if let Some(raw) = configured.filter(|config| config.format == RAW) {
+            let modes = &self.camera.spec.modes;
+            let (_, shortest) = modes.iter().find(|(size, _)| *size == raw.size)?;
+            return Some((shortest.as_micros() as u64, 1_000_000));
+        }
+        frame_durations(&self.camera.spec, configured.map(|config| config.size))
     }
 
     fn controls(&self) -> Vec<ControlInfo> {
@@ -136,6 +170,17 @@ impl CameraDevice for Device {
 
     fn set_sensor_config(&mut self, config: Option<SensorConfig>) {
         self.sensor_config = config;
+    }
+
+    fn set_orientation(&mut self, wanted: Orientation) {
+        self.wanted = wanted;
+    }
+
+    /// A camera that cannot do what is wanted does nothing.
+    fn orientation(&self) -> Orientation {
+        let Spec { mounted, flips, .. } = self.camera.spec;
+        let possible = flips && !mounted.to(self.wanted).is_transposing();
+        if possible { self.wanted } else { mounted }
     }
 
     /// Its sensor has the largest of its sizes and ten bits.
@@ -149,7 +194,12 @@ impl CameraDevice for Device {
         let possible = |config: SensorConfig| sensor == Some(&config.size) && config.depth == 10;
         if self.sensor_config.is_some_and(|config| !possible(config)) {
             let camera = self.camera.spec.id.clone();
-            return Err(CameraError::SensorConfig { camera });
+            let modes = sensor_modes(&raw_offer(&self.camera.spec));
+            let modes = modes.iter().map(ToString::to_string).collect();
+            return Err(CameraError::SensorConfig { camera, modes });
+        }
+        if roles.contains(&StreamRole::Raw) {
+            return Ok(wanted.to_vec());
         }
         Ok(wanted
             .iter()

@@ -12,7 +12,7 @@ mod sensor;
 
 use crate::camera::{
     CameraDescription, CameraDevice, CameraError, CameraInfo, CameraSystem, CameraWatcher,
-    ControlInfo, Location, Size,
+    ControlInfo, Location, Orientation, Size,
 };
 use crate::sync::{Arc, LazyLock, Mutex};
 use std::{fmt, time::Duration};
@@ -35,6 +35,12 @@ pub struct Spec {
     pub padding: u32,
     /// It says, once it is configured so, that frames of the largest size take twice as long.
     pub slow_at_largest: bool,
+    /// How pictures lie that it does not turn.
+    pub mounted: Orientation,
+    /// It can turn them by half, and mirror them.
+    pub flips: bool,
+    /// Sizes of the raw frames of its sensor, of ten bits each, and how long a frame takes at least. None has no raw frames.
+    pub modes: Vec<(Size, Duration)>,
     /// What it can be told. It reports each of them as it was last told.
     pub controls: Vec<ControlInfo>,
 }
@@ -50,6 +56,9 @@ impl Default for Spec {
             frames: 4,
             padding: 0,
             slow_at_largest: false,
+            mounted: Orientation::UPRIGHT,
+            flips: false,
+            modes: Vec::new(),
             controls: Vec::new(),
         }
     }

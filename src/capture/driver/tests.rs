@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::camera::MAX_STREAMS;
-use crate::capture::{stills::StillId, stream::Captured};
+use crate::capture::{stall::GLANCES, stills::StillId, stream::Captured};
 
 const TIMING: Timing = Timing {
     pipeline: None,

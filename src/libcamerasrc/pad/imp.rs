@@ -2,7 +2,10 @@
 
 use super::{Capture, Outbox, PadStream, Progress, Role};
 use crate::capture::outlet::Outlet;
-use crate::sync::{LazyLock, Mutex, atomic::AtomicU32};
+use crate::sync::{
+    LazyLock, Mutex,
+    atomic::{AtomicBool, AtomicU32},
+};
 use glib::subclass::prelude::*;
 use gst::{prelude::*, subclass::prelude::*};
 
@@ -19,6 +22,7 @@ pub struct LibcameraSrcPad {
     pub outlet: Outlet<PadStream>,
     pub progress: Mutex<Progress>,
     pub frames_needed: AtomicU32,
+    pub tag_due: AtomicBool,
 }
 
 #[glib::object_subclass]

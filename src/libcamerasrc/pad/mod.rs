@@ -4,7 +4,7 @@ mod imp;
 pub mod task;
 
 use super::session::PadStream;
-use crate::camera::StreamRole;
+use crate::camera::{Orientation, StreamRole};
 use crate::capture::outlet::Outlet;
 use crate::capture::stream::OutboxPolicy;
 use crate::sync::{Mutex, MutexGuard, atomic::Ordering};
@@ -100,6 +100,8 @@ pub struct Progress {
     pub announced: Option<u64>,
     /// SEGMENT was sent since the last flush.
     pub segment: bool,
+    /// What its peer was told to do with pictures.
+    pub told_to_do: Orientation,
     /// The sequence number that follows the last buffer's.
     pub next_sequence: Option<u32>,
     /// For a peer that needs copies.
@@ -134,6 +136,16 @@ impl LibcameraSrcPad {
 
     pub fn set_frames_needed(&self, frames: u32) {
         self.imp().frames_needed.store(frames, Ordering::Relaxed);
+    }
+
+    /// The next buffer is to have a tag before it.
+    pub fn set_tag_due(&self) {
+        self.imp().tag_due.store(true, Ordering::Relaxed);
+    }
+
+    pub fn take_tag_due(&self) -> bool {
+        let due = &self.imp().tag_due;
+        due.load(Ordering::Relaxed) && due.swap(false, Ordering::Relaxed)
     }
 
     /// Taken by the pad's own thread for every frame, and by others only while that thread is stopped.

@@ -5,7 +5,7 @@
 use super::LibcameraSrcPad;
 use crate::capture::outlet::Turn;
 use crate::libcamerasrc::{
-    LibcameraSrc,
+    LibcameraSrc, orientation,
     session::{NoFrame, PadStream},
 };
 use gst::{prelude::*, subclass::prelude::*};
@@ -124,6 +124,9 @@ fn announce(
     if segment {
         let segment = gst::FormattedSegment::<gst::ClockTime>::new();
         pad.push_event(gst::event::Segment::new(&segment));
+    }
+    if let Some(news) = orientation::news(pad, &stream.session) {
+        pad.push_event(news);
     }
     if new || reconfigure {
         let mut query = gst::query::Allocation::new(Some(&configured.caps), true);

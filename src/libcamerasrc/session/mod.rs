@@ -20,15 +20,17 @@ use super::{
     events::{Events, PipelineClock},
     frame_metadata::FrameMetadata,
     negotiation::{self, Plan, PlannedStream},
+    states::States,
     ticker::Ticker,
 };
 use crate::camera::{
-    CameraDevice, CameraError, Controls, RequestQueue, Start, StreamConfig, StreamRole,
+    CameraDevice, CameraError, Controls, Orientation, RequestQueue, Start, StreamConfig, StreamRole,
 };
 use crate::capture::clock_map::ClockMap;
-use crate::capture::driver::{Driver, GLANCES, Policy};
+use crate::capture::driver::{Driver, Policy};
 use crate::capture::loop_state::LoopState;
 use crate::capture::outlet::Interruptible;
+use crate::capture::stall::GLANCES;
 use crate::capture::stills::StillOutcome;
 use crate::capture::stream::{Captured, Delivery, OutboxPolicy};
 use crate::os::clock;
@@ -53,6 +55,8 @@ pub struct Session {
     /// From one frame to the next, where that is known.
     pub interval: Option<gst::ClockTime>,
     pub metadata: Option<Arc<FrameMetadata>>,
+    /// What is left to do with the pictures for them to lie as they are to.
+    pub to_do: Orientation,
     state: Arc<LoopState>,
     controls: Arc<ControlState>,
     tickers: Mutex<Vec<Ticker>>,
@@ -75,6 +79,8 @@ pub struct Options {
     pub limit: Option<u64>,
     /// Buffers are to carry what the camera knew about them.
     pub frame_metadata: bool,
+    /// States of the camera are to be told.
+    pub state_messages: bool,
     pub clock: Arc<PipelineClock>,
     pub controls: Arc<ControlState>,
     /// By stream.
@@ -109,6 +115,7 @@ impl Session {
             })
             .collect();
         let agreed = device.configure(&roles, &wanted)?;
+        let to_do = device.orientation().to(plan.orientation);
         options.controls.set_configured(device.controls());
         // What the camera can do in time may depend on its configuration.
         let durations = device.frame_durations();
@@ -191,6 +198,7 @@ impl Session {
             .then(|| Arc::new(FrameMetadata::new(&counts)));
         let events = Events {
             metadata: metadata.clone(),
+            states: options.state_messages.then(States::default),
             reported: Mutex::default(),
             whole: plan
                 .streams
@@ -218,6 +226,7 @@ impl Session {
             number: SESSIONS.fetch_add(1, Ordering::Relaxed),
             limit: options.limit,
             metadata,
+            to_do,
             interval: interval.map(gst::ClockTime::from_nseconds),
             tickers: Mutex::default(),
             gate: gate.get_or_init(|| task).clone(),
