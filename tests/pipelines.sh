@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every pipeline of pipelines/, and looks at what came out. Prints one line per test as libtest does; tests/run.sh counts them.
-# A pipeline without a test here is a failure.
+# Runs every pipeline of pipelines/ and every example of examples/, and looks at what came out. Prints one line per test as libtest does; tests/run.sh
+# counts them. A pipeline or an example without a test here is a failure.
 # shellcheck disable=SC2317 # the tests are called by their names
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -107,6 +107,39 @@ demo_ends_on_a_signal_and_leaves_nothing() {
     grep -q '^PASS' "$private/kept.out"
 }
 
+# Each line tells of a frame, and when it was exposed, which is later than the one before.
+tells_of_frames() { # COMMAND...
+    export GST_PLUGIN_PATH="$root/target/plugins" LIBCAMERA_LOG_LEVELS='*:FATAL'
+    local number at last=0 frames=0
+    within 60 "$@" "libcamerasrc-rs camera-name=VirtualTiny num-buffers=30 ! tee ! queue ! videoconvert ! video/x-raw,format=RGB ! \
+        fakesink name=sink" >"$private/told" || return 1
+    cat "$private/told"
+    while read -r _ number _ _ at _; do
+        [ "$number" = "$frames:" ] && ((at > last)) || return 1
+        last=$at frames=$((frames + 1))
+    done <"$private/told"
+    [ "$frames" = 30 ] && [ "$(grep -c 'libcamera, .*sensor-timestamp=(gint64)' "$private/told")" = 30 ]
+}
+
+metadata_c() {
+    local flags
+    flags=$(pkg-config --cflags --libs gstreamer-1.0) || return 1
+    # shellcheck disable=SC2086 # several flags
+    cc -Wall -Wextra -Werror "$root/examples/metadata.c" -Wno-unused-parameter -o "$private/metadata" $flags && tells_of_frames "$private/metadata"
+}
+
+metadata_py() {
+    tells_of_frames "$root/examples/metadata.py"
+}
+
+every_example_has_a_test() {
+    local file name
+    for file in "$root"/examples/*; do
+        name=$(basename "$file")
+        [[ " ${tests[*]} " == *" ${name/./_} "* ]] || { echo "examples/$name has no test"; return 1; }
+    done
+}
+
 set_up_again_takes_no_time() {
     local at=$SECONDS
     "$pipelines/setup.sh" --private && ((SECONDS - at < 10))
@@ -124,7 +157,7 @@ every_pipeline_has_a_test() {
 }
 
 tests=(every_pipeline_has_a_test set_up_again_takes_no_time picture preview record share read_shared share_ends_on_ctrl_c demo
-    demo_ends_on_a_signal_and_leaves_nothing)
+    every_example_has_a_test metadata_c metadata_py demo_ends_on_a_signal_and_leaves_nothing)
 bad=0
 for test in "${tests[@]}"; do
     if "$test" >"$private/output" 2>&1; then

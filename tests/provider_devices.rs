@@ -302,9 +302,51 @@ fn a_monitor_of_the_applications_sees_them() {
         })
     };
     assert!(has(TINY));
+    assert!(provider().hidden_providers().is_empty());
+    let others = gst::DeviceProviderFactory::factories(gst::Rank::MARGINAL);
+    let listed = monitor.providers();
+    let of_cameras = |other: &&gst::DeviceProviderFactory| other.has_classes(Some("Video/Source"));
+    for other in others.iter().filter(of_cameras) {
+        let name = other.name();
+        assert!(listed.contains(&name), "{name} is hidden");
+    }
     plug(spec(CAMERA));
     wait_until("it is there", SOON, || has(CAMERA));
     unplug(CAMERA);
     wait_until("it is gone", SOON, || !has(CAMERA));
     monitor.stop();
+}
+
+const NO_CAMERAS: &str = "PROVIDER_WITHOUT_CAMERAS";
+
+/// Not a test of its own: the next one runs it where libcamera has no handler to find a camera by.
+#[test]
+fn process_without_cameras() {
+    if std::env::var_os(NO_CAMERAS).is_none() {
+        return;
+    }
+    let _alone = alone("no cameras, inside");
+    for _ in 0..3 {
+        let provider = provider();
+        provider.start().unwrap();
+        assert!(provider.devices().is_empty());
+        provider.stop();
+    }
+    println!("started without cameras");
+}
+
+#[test]
+fn it_starts_and_stops_where_there_is_no_camera() {
+    let _alone = alone("no cameras");
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["process_without_cameras", "--exact", "--nocapture"])
+        .env(NO_CAMERAS, "1")
+        .env("LIBCAMERA_PIPELINES_MATCH_LIST", "none")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("started without cameras"),
+        "{output:?}"
+    );
 }

@@ -154,3 +154,51 @@ fn another_camera_can_be_chosen_between_two_starts() {
         source.set_state(gst::State::Null);
     }
 }
+
+/// Memory of frames that this process has mapped, and the files that it has open.
+fn frames_held() -> (usize, usize) {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let frames = maps.lines().filter(|line| line.contains("frame"));
+    let files = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    (frames.count(), files)
+}
+
+#[test]
+fn two_hundred_changes_of_size_leave_nothing_behind() {
+    let _alone = alone("changes of size");
+    let source = Source::playing(
+        "libcamerasrc-rs name=source camera-name=Virtual0 ! capsfilter name=filter caps=video/x-raw,width=640",
+    );
+    let filter = source.pipeline.by_name("filter").unwrap();
+    let mut kept = Vec::new();
+    let mut early = (0, 0);
+    for round in 0..200usize {
+        let wanted = [1280, 640][round % 2];
+        let caps = format!("video/x-raw,width={wanted}");
+        filter.set_property_from_str("caps", &caps);
+        loop {
+            let sample = source.pull().unwrap();
+            let caps = sample.caps().unwrap();
+            if caps.structure(0).unwrap().get::<i32>("width").unwrap() != wanted {
+                continue;
+            }
+            // What the application keeps stays, and keeps no more than itself.
+            if round < 2 {
+                assert!(levels(&sample) >= 8);
+                kept.push(sample);
+            }
+            break;
+        }
+        if round == 20 {
+            early = frames_held();
+        }
+    }
+    let (maps, files) = frames_held();
+    assert!(
+        maps <= early.0 + 4 && files <= early.1 + 4,
+        "{early:?} after 20 changes, {:?} after 200",
+        (maps, files)
+    );
+    assert!(kept.iter().all(|sample| levels(sample) >= 8));
+    assert_eq!(source.error(), None);
+}

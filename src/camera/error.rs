@@ -34,7 +34,8 @@ pub enum CameraError {
     /// libcamera allows one camera manager in a process, and aborts on a second one.
     #[error(
         "another component of this process already uses libcamera (upstream's libcamerasrc or its device provider?); libcamera allows \
-         one user in a process. Run it in a process of its own, or keep it away with GST_PLUGIN_FEATURE_RANK=libcameraprovider:NONE"
+         one user in a process. Run it in a process of its own, or keep it away with \
+         GST_PLUGIN_FEATURE_RANK=libcamerasrc:NONE,libcameraprovider:NONE"
     )]
     ForeignManager,
     #[error("camera '{camera}' offers no stream for {role}; choose another stream role")]
@@ -49,7 +50,7 @@ pub enum CameraError {
     /// Its rates depend on the size, and are known only when that is configured.
     #[error(
         "camera '{camera}' cannot deliver {wanted} frames per second at {size}: it delivers {slowest} to {fastest} there; ask for such a rate, \
-         or for another size"
+         for another size, or for a faster mode of the sensor (sensor-config)"
     )]
     FrameRate {
         camera: String,

@@ -26,7 +26,7 @@ impl Default for Settings {
         Self {
             camera_name: None,
             pace: false,
-            stall_timeout: 0,
+            stall_timeout: 5_000_000_000,
             all_streams: false,
             sensor_config: None,
             buffer_count: 0,
@@ -101,9 +101,9 @@ fn own_properties() -> Vec<glib::ParamSpec> {
         glib::ParamSpecUInt64::builder("stall-timeout")
             .nick("Stall timeout")
             .blurb(
-                "Warn when the camera has requests and completes none for so long, in nanoseconds; 0 (default) does not watch. The warning's details are \
+                "Warn when the camera has requests and completes none for so long, in nanoseconds; 0 does not watch. The warning's details are \
                  a structure `libcamerasrc-stalled` with `stall-timeout`; there is one for each stall, and the stream goes on when the camera does. \
-                 Choose several times the longest exposure",
+                 Choose several times the longest exposure; default: 5 s",
             )
             .default_value(defaults.stall_timeout)
             .mutable_ready()

@@ -263,8 +263,12 @@ fn formats(
         sys::libcamera_pixel_formats_destroy(list);
         found
     };
-    formats.sort_by_key(|offered| offered.format != chosen);
+    put_first(&mut formats, chosen);
     formats
+}
+
+fn put_first(formats: &mut [StreamFormat], chosen: PixelFormat) {
+    formats.sort_by_key(|offered| offered.format != chosen);
 }
 
 fn pixel_format(raw: &sys::libcamera_pixel_format_t) -> PixelFormat {
@@ -350,5 +354,23 @@ fn raw_color_space(space: ColorSpace) -> sys::libcamera_color_space {
             Range::Full => range::LIBCAMERA_COLOR_SPACE_RANGE_FULL,
             Range::Limited => range::LIBCAMERA_COLOR_SPACE_RANGE_LIMITED,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_that_libcamera_chose_comes_first_and_the_others_keep_their_order() {
+        let format = |fourcc| StreamFormat {
+            format: PixelFormat::new(fourcc),
+            sizes: Vec::new(),
+            range: None,
+        };
+        let mut formats = [b"R8  ", b"YUYV", b"NV12", b"XR24"].map(format);
+        put_first(&mut formats, PixelFormat::new(b"NV12"));
+        let names = formats.map(|offered| offered.format.to_string());
+        assert_eq!(names, ["NV12", "R8  ", "YUYV", "XR24"]);
     }
 }

@@ -214,3 +214,78 @@ impl Drop for ControlList {
         unsafe { sys::libcamera_control_list_destroy(self.0.as_ptr()) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::backend::libcamera::{control_definitions, controls};
+    use crate::camera::{ControlDefinition, ControlKind};
+
+    fn scalar(kind: ControlKind) -> Option<Scalar> {
+        Some(match kind {
+            ControlKind::Bool => Scalar::Bool(true),
+            ControlKind::U8 => Scalar::U8(200),
+            ControlKind::U16 => Scalar::U16(60_000),
+            ControlKind::U32 => Scalar::U32(4_000_000_000),
+            ControlKind::I32 => Scalar::I32(-70_000),
+            ControlKind::I64 => Scalar::I64(-5_000_000_000),
+            ControlKind::F32 => Scalar::F32(-0.25),
+            ControlKind::Rectangle => Scalar::Rectangle(Rectangle {
+                x: -1,
+                y: 2,
+                width: 3,
+                height: 4,
+            }),
+            ControlKind::Size => Scalar::Size(Size::new(5, 6)),
+            ControlKind::Point => Scalar::Point { x: -7, y: 8 },
+            ControlKind::Text => return None,
+        })
+    }
+
+    fn value(definition: &ControlDefinition) -> ControlValue {
+        match scalar(definition.kind) {
+            None => ControlValue::Text("words".to_owned()),
+            Some(scalar) if definition.is_list => {
+                ControlValue::List(vec![scalar; definition.length.unwrap_or(3)])
+            }
+            Some(scalar) => ControlValue::One(scalar),
+        }
+    }
+
+    #[test]
+    fn every_control_of_libcamera_is_written_and_read_as_it_was() {
+        let mut kinds = std::collections::HashSet::new();
+        // SAFETY: the list is ours, and used here alone.
+        let list = unsafe { sys::libcamera_control_list_create() };
+        for definition in control_definitions() {
+            let (id, written) = (definition.id, value(definition));
+            // SAFETY: the list lives.
+            let read = unsafe {
+                assert!(write(list, id, &written), "{}", definition.name);
+                controls::value(list, id.0)
+            };
+            assert_eq!(read, Some(written), "{}", definition.name);
+            kinds.insert(definition.kind);
+            let other = match definition.kind {
+                ControlKind::Bool => Scalar::F32(1.0),
+                _ => Scalar::Bool(true),
+            };
+            // SAFETY: the list lives.
+            unsafe {
+                assert!(!write(list, id, &ControlValue::One(other)), "another type");
+            }
+        }
+        // SAFETY: the list is ours.
+        unsafe { sys::libcamera_control_list_destroy(list) };
+        for kind in [
+            ControlKind::Bool,
+            ControlKind::I32,
+            ControlKind::I64,
+            ControlKind::F32,
+        ] {
+            assert!(kinds.contains(&kind), "{kind:?}");
+        }
+    }
+}

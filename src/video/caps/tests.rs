@@ -181,6 +181,18 @@ fn fixed_caps_say_what_is_known_and_nothing_else() {
         !structure.has_field("colorimetry"),
         "the camera gave no colour space"
     );
+    // What an encoder needs, without anybody writing it into the pipeline.
+    let square = gst::Fraction::new(1, 1);
+    assert_eq!(structure.get("pixel-aspect-ratio"), Ok(square));
+    assert_eq!(structure.get::<&str>("interlace-mode"), Ok("progressive"));
+    let space = crate::video::colorimetry::color_space("bt709");
+    let agreed = StreamConfig {
+        color_space: space,
+        ..agreed
+    };
+    let caps = offer.fixed_caps(&choice, &agreed);
+    let structure = caps.structure(0).unwrap();
+    assert_eq!(structure.get::<&str>("colorimetry"), Ok("bt709"));
 }
 
 #[test]
