@@ -6,7 +6,7 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use common::source::{Source, alone};
+use common::source::{Source, alone, skips_with_libcamera_0_4};
 use gst::prelude::*;
 use gst_video::prelude::*;
 use gstlibcamerars::{
@@ -159,6 +159,7 @@ fn points(sample: &gst::Sample) -> Vec<u8> {
         .collect()
 }
 
+/// Neither the simulated camera nor libcamera's virtual one turns anything. (The latter says so only from the version on that names its handler.)
 #[test]
 fn videoflip_turns_what_the_camera_does_not() {
     let _alone = alone("videoflip");
@@ -167,9 +168,16 @@ fn videoflip_turns_what_the_camera_does_not() {
         sizes: vec![Size::new(640, 480)],
         ..Spec::default()
     });
+    is_turned_by_videoflip(CAMERA);
+    if !skips_with_libcamera_0_4("videoflip_turns_what_the_camera_does_not") {
+        is_turned_by_videoflip("Virtual0");
+    }
+}
+
+fn is_turned_by_videoflip(camera: &str) {
     let picture = |direction: &str, flip: &str| {
         let source = Source::playing(&format!(
-            "libcamerasrc-rs name=source camera-name={CAMERA} video-direction={direction} ! videoflip video-direction={flip}"
+            "libcamerasrc-rs name=source camera-name={camera} video-direction={direction} ! video/x-raw,width=640 ! videoflip video-direction={flip}"
         ));
         pulled(&source, 2);
         points(&source.pull().unwrap())

@@ -33,4 +33,14 @@ cc -O2 -fPIC -shared -o target/tests/fake_udmabuf.so tests/fake_udmabuf.c -ldl
 export LD_LIBRARY_PATH="$work/stage$prefix/lib"
 export GST_PLUGIN_PATH="$PWD/target/plugins:$prefix/lib/gstreamer-1.0" GST_REGISTRY="$PWD/target/tests/upstream.registry"
 export LIBCAMERA_LOG_LEVELS='*:FATAL'
+
+# Both providers in one process list every camera, one after the other: libcamera has one camera manager.
+listed=$(timeout 60 gst-device-monitor-1.0 Video/Source)
+of() { grep -c "gst-launch-1.0 $1 camera-name=" <<<"$listed" || true; }
+if [ "$(of libcamerasrc)" -lt 2 ] || [ "$(of libcamerasrc)" != "$(of libcamerasrc-rs)" ]; then
+    echo "upstream: one gst-device-monitor-1.0 with both providers lists $(of libcamerasrc) and $(of libcamerasrc-rs) cameras"
+    exit 1
+fi
+echo "both providers in one gst-device-monitor-1.0: $(of libcamerasrc) cameras each"
+
 target/release/examples/upstream_faults

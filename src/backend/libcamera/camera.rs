@@ -180,6 +180,14 @@ impl Acquired {
         &self.id
     }
 
+    pub(super) fn property(&self, id: u32) -> Option<ControlValue> {
+        self.camera.property(id)
+    }
+
+    pub(super) fn properties(&self) -> Vec<(String, ControlValue)> {
+        self.camera.properties()
+    }
+
     pub(super) fn raw(&self) -> *mut sys::libcamera_camera_t {
         self.camera.raw.as_ptr()
     }

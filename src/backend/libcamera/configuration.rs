@@ -1,8 +1,8 @@
 //! The configuration of a camera's streams, as generated, changed, validated.
 
 use crate::camera::{
-    ColorSpace, Orientation, PixelFormat, SensorConfig, Size, SizeRange, StreamConfig,
-    StreamFormat, StreamOffer, StreamRole,
+    ColorSpace, PixelFormat, SensorConfig, Size, SizeRange, StreamConfig, StreamFormat,
+    StreamOffer, StreamRole,
     format::{Encoding, Primaries, Range, Transfer},
 };
 use libcamera_sys as sys;
@@ -53,7 +53,7 @@ impl Configuration {
         (size == roles.len()).then_some(configuration)
     }
 
-    pub(super) fn raw(&mut self) -> *mut sys::libcamera_camera_configuration_t {
+    pub(super) fn raw(&self) -> *mut sys::libcamera_camera_configuration_t {
         self.raw.as_ptr()
     }
 
@@ -135,21 +135,6 @@ impl Configuration {
         }
     }
 
-    pub fn set_orientation(&mut self, wanted: Orientation) {
-        let named = ORIENTATIONS.iter().find(|(_, other)| *other == wanted);
-        if let Some((raw, _)) = named {
-            // SAFETY: the configuration is ours.
-            unsafe { sys::libcamera_camera_configuration_set_orientation(self.raw.as_ptr(), *raw) };
-        }
-    }
-
-    pub fn orientation(&self) -> Orientation {
-        // SAFETY: the configuration is ours.
-        let raw = unsafe { sys::libcamera_camera_configuration_get_orientation(self.raw.as_ptr()) };
-        let named = ORIENTATIONS.iter().find(|(other, _)| *other == raw);
-        named.map_or(Orientation::UPRIGHT, |(_, orientation)| *orientation)
-    }
-
     pub fn validate(&mut self) -> Validity {
         use sys::libcamera_camera_configuration_status as status;
         // SAFETY: the configuration is ours.
@@ -179,45 +164,6 @@ impl Drop for Configuration {
         unsafe { sys::libcamera_camera_configuration_destroy(self.raw.as_ptr()) };
     }
 }
-
-/// libcamera names them by a turn clockwise and a mirror after it.
-const ORIENTATIONS: [(sys::libcamera_orientation_t, Orientation); 8] = {
-    use sys::libcamera_orientation as orientation;
-    [
-        (
-            orientation::LIBCAMERA_ORIENTATION_ROTATE_0,
-            Orientation::new(0, false),
-        ),
-        (
-            orientation::LIBCAMERA_ORIENTATION_ROTATE_0_MIRROR,
-            Orientation::new(0, true),
-        ),
-        (
-            orientation::LIBCAMERA_ORIENTATION_ROTATE_180,
-            Orientation::new(2, false),
-        ),
-        (
-            orientation::LIBCAMERA_ORIENTATION_ROTATE_180_MIRROR,
-            Orientation::new(2, true),
-        ),
-        (
-            orientation::LIBCAMERA_ORIENTATION_ROTATE_90_MIRROR,
-            Orientation::new(1, true),
-        ),
-        (
-            orientation::LIBCAMERA_ORIENTATION_ROTATE_270,
-            Orientation::new(3, false),
-        ),
-        (
-            orientation::LIBCAMERA_ORIENTATION_ROTATE_270_MIRROR,
-            Orientation::new(3, true),
-        ),
-        (
-            orientation::LIBCAMERA_ORIENTATION_ROTATE_90,
-            Orientation::new(1, false),
-        ),
-    ]
-};
 
 fn stream_config(raw: NonNull<sys::libcamera_stream_configuration_t>) -> StreamConfig {
     // SAFETY: the stream configuration lives, and the fields' offsets are asserted by libcamera-sys.

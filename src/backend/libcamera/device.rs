@@ -5,6 +5,7 @@ use super::{
     configuration::{Configuration, Validity},
     frame_buffer::FrameBuffers,
     manager::CameraManager,
+    orientation,
     request::{RequestStream, Requests},
     signals::{Run, Stream},
 };
@@ -130,7 +131,7 @@ impl Device {
     ) -> Result<Configuration, CameraError> {
         let mut configuration = self.generate(roles)?;
         configuration.set(wanted);
-        configuration.set_orientation(self.wanted);
+        orientation::ask(&mut configuration, self.wanted);
         if let Some(sensor) = &self.sensor {
             configuration.set_sensor(sensor);
         }
@@ -229,7 +230,7 @@ impl CameraDevice for Device {
         self.configured.clear();
         let mut configuration = self.validated(roles, wanted)?;
         self.camera.configure(&mut configuration)?;
-        self.orientation = configuration.orientation();
+        self.orientation = orientation::of(&self.camera, &configuration);
         let agreed = configuration.get();
         let streams = configuration.streams().into_iter();
         self.configured = streams

@@ -20,6 +20,7 @@ mod device;
 mod frame_buffer;
 mod hotplug;
 mod manager;
+mod orientation;
 mod request;
 mod signals;
 
