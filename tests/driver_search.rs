@@ -130,7 +130,7 @@ struct World {
     outcomes: VecDeque<(StillId, bool)>,
     policies: Vec<OutboxPolicy>,
     muted: Vec<bool>,
-    outbox: Vec<VecDeque<FrameId>>,
+    outbox: Vec<VecDeque<(FrameId, Option<StillId>)>>,
     downstream: Vec<Vec<FrameId>>,
     /// What each request carried in its last round.
     carried: Vec<FrameSet>,
@@ -179,7 +179,7 @@ impl World {
 
     fn is_free(&self, stream: usize, frame: FrameId) -> bool {
         frame.0 < self.frames[stream]
-            && !self.outbox[stream].contains(&frame)
+            && !self.outbox[stream].iter().any(|(other, _)| *other == frame)
             && !self.downstream[stream].contains(&frame)
             && !self
                 .camera
@@ -202,7 +202,7 @@ impl World {
         let due = !self.policy.paced || self.ticked;
         let few = |stream: &usize| self.frames[*stream] <= 3;
         let dry = self.camera.len() < if continuous.iter().any(few) { 1 } else { 2 };
-        let rides = self.rides();
+        let rides = self.riding().is_some();
         let all = if continuous.is_empty() {
             rides
         } else {
@@ -216,11 +216,22 @@ impl World {
         self.policy.on_demand[stream]
     }
 
-    /// Whether the next request takes the next still along.
-    fn rides(&self) -> bool {
-        self.stills.front().is_some_and(|still| {
-            (0..self.frames[still.stream]).any(|frame| self.is_free(still.stream, FrameId(frame)))
+    /// The place of the still that the next request takes along: the first one of its stream, where that has a frame.
+    fn riding(&self) -> Option<usize> {
+        self.stills.iter().position(|still| {
+            let of_stream = |other: &&BookedStill| other.stream == still.stream;
+            self.stills.iter().find(of_stream) == Some(still)
+                && (0..self.frames[still.stream])
+                    .any(|frame| self.is_free(still.stream, FrameId(frame)))
         })
+    }
+
+    /// Empties an outbox but for the newest so many. The stills in it are lost.
+    fn drop_waiting(&mut self, stream: usize, kept: usize) {
+        while self.outbox[stream].len() > kept {
+            let (_, still) = self.outbox[stream].pop_front().unwrap();
+            self.outcomes.extend(still.map(|still| (still, false)));
+        }
     }
 
     /// One that is not outstanding.
@@ -231,7 +242,10 @@ impl World {
                 .iter()
                 .filter_map(|carried| carried.still.as_ref());
             let mut booked = self.stills.iter().chain(with_camera);
-            booked.any(|still| still.id == *id) || self.outcomes.iter().any(|(told, _)| told == id)
+            let mut waiting = self.outbox.iter().flatten();
+            booked.any(|still| still.id == *id)
+                || self.outcomes.iter().any(|(told, _)| told == id)
+                || waiting.any(|(_, still)| *still == Some(*id))
         };
         let ids = (0..).map(|capture| StillId { capture, index: 0 });
         let id = ids.into_iter().find(|id| !outstanding(id)).unwrap();
@@ -278,7 +292,9 @@ impl World {
             );
         }
         let with_camera = self.camera.iter().filter(|carried| carried.still.is_some());
-        let outstanding = self.stills.len() + with_camera.count() + self.outcomes.len();
+        let waiting = self.outbox.iter().flatten();
+        let waiting = waiting.filter(|(_, still)| still.is_some()).count();
+        let outstanding = self.stills.len() + with_camera.count() + waiting + self.outcomes.len();
         if outstanding < self.most_stills && !self.stopped {
             let streams = (0..self.frames.len()).filter(|stream| self.is_on_demand(*stream));
             events.extend(streams.map(|stream| Event::Capture { stream }));
@@ -333,13 +349,13 @@ impl World {
             Event::Mute { stream } => {
                 self.fail_stills(|of| of == stream);
                 self.muted[stream] = true;
-                self.outbox[stream].clear();
+                self.drop_waiting(stream, 0);
                 self.driver.handle_muted(stream);
             }
             Event::Policy { stream, policy } => {
                 self.policies[stream] = policy;
-                while policy == OutboxPolicy::Latest && self.outbox[stream].len() > 1 {
-                    self.outbox[stream].pop_front();
+                if policy == OutboxPolicy::Latest {
+                    self.drop_waiting(stream, 1);
                 }
                 self.driver.handle_outbox_policy(stream, policy);
             }
@@ -348,7 +364,9 @@ impl World {
                 self.driver.handle_tick();
             }
             Event::Flush => {
-                self.outbox.iter_mut().for_each(VecDeque::clear);
+                for stream in 0..self.outbox.len() {
+                    self.drop_waiting(stream, 0);
+                }
                 self.driver.handle_discard();
             }
             Event::Eos => {
@@ -438,11 +456,7 @@ impl World {
                 controls,
             } => {
                 assert!(self.is_queueable(), "nothing was to be queued");
-                let still = if self.rides() {
-                    self.stills.pop_front()
-                } else {
-                    None
-                };
+                let still = self.riding().and_then(|place| self.stills.remove(place));
                 let mut brought = self.control.pending.take();
                 assert_eq!(
                     controls.as_deref().cloned(),
@@ -450,8 +464,9 @@ impl World {
                     "what is pending goes with the next request, under what a still brings"
                 );
                 if still.is_some() {
-                    let before = brought.take().or(self.control.wanted).unwrap_or(UNSET);
-                    self.control.pending = Some(before);
+                    let before = self.control.wanted.unwrap_or(UNSET);
+                    let before = (!self.control.given_up).then_some(before);
+                    self.control.pending = brought.take().or(before);
                 }
                 for (stream, frame) in frames.iter().enumerate().take(self.frames.len()) {
                     let asked_for = still.is_some_and(|still| still.stream == stream);
@@ -539,35 +554,42 @@ impl World {
             self.count_failure();
         }
         let completion = completion(request, &frames, how);
-        if let Some(still) = still {
-            let taken = how != How::Cancelled
-                && completion.frames[still.stream].is_some()
-                && !self.ending
-                && !self.muted[still.stream];
-            self.outcomes.push_back((still.id, taken));
-        }
         self.driver.handle_completed(&completion, TIMING, 0);
         let filled = how != How::Cancelled && !self.ending;
+        let mut lost = Vec::new();
         for (stream, completed) in completion.frames.iter().enumerate() {
             if let (true, Some(completed)) = (filled, completed) {
+                let still = still.filter(|still| still.stream == stream);
+                let still = still.map(|still| still.id);
                 if self.policies[stream] == OutboxPolicy::Latest {
-                    self.outbox[stream].clear();
+                    lost.extend(self.outbox[stream].drain(..).filter_map(|(_, still)| still));
                 }
-                if !self.muted[stream] {
-                    self.outbox[stream].push_back(completed.frame);
+                if self.muted[stream] {
+                    lost.extend(still);
+                } else {
+                    self.outbox[stream].push_back((completed.frame, still));
                 }
             }
         }
+        if let Some(still) = still
+            && (!filled || completion.frames[still.stream].is_none())
+        {
+            self.outcomes.push_back((still.id, false));
+        }
+        self.outcomes.extend(lost.into_iter().map(|id| (id, false)));
     }
 
     fn take(&mut self, stream: usize) {
         let delivery = self.driver.poll_delivery(stream);
         match self.outbox[stream].pop_front() {
-            Some(frame) => {
+            Some((frame, still)) => {
                 assert!(!self.ended[stream], "a frame behind the end");
                 match delivery {
                     Some(Delivery::Frame(captured)) if captured.frame == frame => {
-                        assert_eq!(captured.still.is_some(), self.is_on_demand(stream));
+                        assert_eq!(captured.still, still);
+                        assert_eq!(still.is_some(), self.is_on_demand(stream));
+                        self.driver.handle_still_delivered(stream, &captured);
+                        self.outcomes.extend(still.map(|still| (still, true)));
                     }
                     other => {
                         panic!("stream {stream}: {frame:?} was to be delivered, not {other:?}")
@@ -590,8 +612,12 @@ impl World {
         );
         assert_eq!(
             self.driver.clone().take_controls(),
-            self.control.pending.map(control).unwrap_or_default(),
-            "what is still to be sent"
+            self.control
+                .pending
+                .filter(|_| self.control.wanted.is_some())
+                .map(control)
+                .unwrap_or_default(),
+            "what was set and is still to be sent"
         );
         let in_flight = self
             .camera

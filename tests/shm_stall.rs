@@ -366,18 +366,39 @@ fn times_of_any_length_may_be_set() {
 fn leaky_skip_keeps_nothing_for_a_slow_reader() {
     let _alone = alone("leaky=skip");
     let mut rig = Rig::new("skip", 1000, &[("leaky", "skip")]);
-    let mut stopped = rig.reader();
-    let mut healthy = [rig.reader()];
-    stopped.stop();
-    rig.in_step(&mut healthy, 0..50);
-    stopped.resume();
-    let seen: Vec<u64> = (0..4).map(|_| stopped.counter()).collect();
-    assert_eq!(seen, [0, 1, 2, 3]);
-    wait_until("it has acked", SOON, || {
-        rig.client_stat(stopped.pid(), "outstanding") <= 1
+    let mut both = [rig.reader(), rig.reader()];
+    rig.in_step(&mut both, 0..1);
+    wait_until("both have their windows", SOON, || {
+        rig.stat("slots-reserved") >= 2 + 2 * 4
     });
-    let mut both = [stopped, healthy.into_iter().next().unwrap()];
-    rig.in_step(&mut both, 50..60);
+    settle(&rig, &both);
+    let [mut stopped, healthy] = both;
+    stopped.stop();
+    let held = rig.client_stat(stopped.pid(), "outstanding");
+    let mut healthy = [healthy];
+    in_step_and_acked(&mut rig, &mut healthy, 1..50);
+    stopped.resume();
+    let seen: Vec<u64> = (held..4).map(|_| stopped.counter()).collect();
+    assert_eq!(seen, [1, 2, 3, 4][..seen.len()]);
+    let [healthy] = healthy;
+    in_step_and_acked(&mut rig, &mut [stopped, healthy], 50..60);
+}
+
+/// A frame that comes while a reader has not given back those that it has reported is one that it never gets.
+fn in_step_and_acked(rig: &mut Rig, readers: &mut [Reader], counters: std::ops::Range<u64>) {
+    for counter in counters {
+        settle(rig, readers);
+        rig.in_step(readers, counter..counter + 1);
+    }
+}
+
+/// Waits until each holds no more than it keeps.
+fn settle(rig: &Rig, readers: &[Reader]) {
+    for reader in readers {
+        wait_until("it has acked", SOON, || {
+            rig.client_stat(reader.pid(), "outstanding") <= 1
+        });
+    }
 }
 
 #[test]

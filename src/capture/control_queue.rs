@@ -9,7 +9,7 @@
 
 use crate::camera::{ControlId, ControlValue, Controls};
 use crate::sync::Arc;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How often a control may come back.
 pub const TRIES: u32 = 3;
@@ -27,6 +27,8 @@ pub struct ControlQueue {
     last: BTreeMap<ControlId, u64>,
     /// What was last set.
     standing: Controls,
+    /// What was given up since.
+    given_up: BTreeSet<ControlId>,
     pub counters: ControlCounters,
 }
 
@@ -57,6 +59,7 @@ impl ControlQueue {
         for (id, value) in controls {
             self.counters.set += 1;
             self.setbacks.remove(&id);
+            self.given_up.remove(&id);
             self.standing.set(id, value.clone());
             self.pending.set(id, value);
         }
@@ -71,6 +74,7 @@ impl ControlQueue {
         }
         for (id, value) in passing.iter().flat_map(|passing| passing.controls.iter()) {
             let restore = passing.and_then(|passing| passing.restore.get(id));
+            let restore = restore.filter(|_| !self.given_up.contains(&id));
             let restore = restore.map(|restore| self.standing.get(id).unwrap_or(restore));
             let before = controls.get(id).or(restore).cloned();
             if let Some(before) = before.filter(|_| self.pending.get(id).is_none()) {
@@ -102,8 +106,12 @@ impl ControlQueue {
         }
     }
 
+    /// What was set and has not reached the camera. What was to be restored is nobody's wish.
     pub fn take_pending(&mut self) -> Controls {
-        std::mem::take(&mut self.pending)
+        let pending = std::mem::take(&mut self.pending).into_iter();
+        pending
+            .filter(|(id, _)| self.standing.get(*id).is_some())
+            .collect()
     }
 
     /// A control that was given up; each is told once.
@@ -136,6 +144,7 @@ impl ControlQueue {
             *setbacks += 1;
             if alone && *setbacks >= TRIES {
                 self.setbacks.remove(&id);
+                self.given_up.insert(id);
                 self.refused.push(id);
             } else {
                 self.pending.set(id, value);

@@ -18,7 +18,7 @@ use super::{
     control_queue::{ControlCounters, ControlQueue, Load, Passing},
     stall::Watch,
     stills::{Still, StillFailure, StillOutcome, Stills, StreamSet},
-    stream::{Counters, Delivery, OutboxPolicy, Place, Stream},
+    stream::{Captured, Counters, Delivery, OutboxPolicy, Place, Stream},
 };
 use crate::camera::{
     CameraError, CompletedFrame, Completion, CompletionStatus, ControlId, Controls, FrameId,
@@ -213,35 +213,46 @@ impl Driver {
             };
             let id = still.as_ref().map(|still| still.id);
             let id = id.filter(|_| stream.is_on_demand());
+            let unfilled = completed.status == FrameStatus::Cancelled;
             stream.complete(&completed, completion.sensor_timestamp, timing, now, id);
+            if let Some(id) = id.filter(|_| unfilled || self.ended) {
+                let why = if self.ended || self.failed {
+                    StillFailure::Ended
+                } else {
+                    StillFailure::Unfilled
+                };
+                self.stills.conclude(id, index, Err(why));
+            }
         }
-        if let Some(still) = still {
-            let result = self.became_of(&still, completion);
-            self.stills.conclude(&still, result);
+        self.note_lost();
+    }
+
+    /// A stream's thread is about to push a still's frame.
+    pub fn handle_still_delivered(&mut self, stream: usize, captured: &Captured) {
+        if let Some(id) = captured.still {
+            self.stills.conclude(id, stream, Ok(captured.sequence));
         }
     }
 
-    /// What the completion means for a still that the request was made for.
-    fn became_of(&self, still: &Still, completion: &Completion) -> Result<u32, StillFailure> {
-        if self.ended {
-            return Err(StillFailure::Ended);
+    /// It has taken the frame, and will not push it.
+    pub fn handle_still_dropped(&mut self, stream: usize, captured: &Captured) {
+        if let Some(id) = captured.still {
+            self.stills.conclude(id, stream, Err(StillFailure::Dropped));
         }
-        let mut sequence = 0;
-        let streams = self.streams.iter().zip(&completion.frames);
-        for ((stream, told), wanted) in streams.zip(still.streams) {
-            if !wanted {
-                continue;
-            }
-            let told = told.filter(|told| {
-                completion.status == CompletionStatus::Complete
-                    && told.status != FrameStatus::Cancelled
-            });
-            sequence = told.ok_or(StillFailure::Unfilled)?.sequence;
-            if stream.is_muted() {
-                return Err(StillFailure::PadGone);
+    }
+
+    /// Stills whose frames streams have dropped are concluded.
+    fn note_lost(&mut self) {
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            let why = if stream.is_muted() {
+                StillFailure::PadGone
+            } else {
+                StillFailure::Dropped
+            };
+            for id in stream.take_lost() {
+                self.stills.conclude(id, index, Err(why));
             }
         }
-        Ok(sequence)
     }
 
     /// A camera that gives back everything unfilled would be given the same again at once, for ever.
@@ -325,7 +336,7 @@ impl Driver {
     pub fn take_still_outcomes(&mut self) -> Vec<StillOutcome> {
         for request in &mut self.requests {
             if let Some(still) = request.still.take() {
-                self.stills.conclude(&still, Err(StillFailure::Ended));
+                self.stills.fail(&still, StillFailure::Ended);
             }
         }
         std::iter::from_fn(|| self.stills.poll_outcome()).collect()
@@ -352,6 +363,7 @@ impl Driver {
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.set_policy(policy);
         }
+        self.note_lost();
     }
 
     /// Nobody wants a stream's frames any more.
@@ -361,6 +373,7 @@ impl Driver {
         if let Some(stream) = self.streams.get_mut(stream) {
             stream.mute();
         }
+        self.note_lost();
     }
 
     /// Whether some stream's consumers have come to hold every frame, or do so no longer.
@@ -391,7 +404,7 @@ impl Driver {
             } = std::mem::take(request);
             self.counters.failed += 1;
             if let Some(still) = still {
-                self.stills.conclude(&still, Err(StillFailure::Ended));
+                self.stills.fail(&still, StillFailure::Ended);
             }
             if let Some(load) = load {
                 self.controls.give_back(&load);
@@ -434,6 +447,7 @@ impl Driver {
         for stream in &mut self.streams {
             stream.discard();
         }
+        self.note_lost();
     }
 
     // --- work -------------------------------------------------------------------------------------------------------------
@@ -469,20 +483,17 @@ impl Driver {
             return Some(Action::TellOfStill(outcome));
         }
         let (request, frames, same_frames) = self.queueable()?;
-        let mut rides = false;
+        let still = self.ready_still();
         for (stream, frame) in self.streams.iter_mut().zip(frames) {
             match frame {
-                Some(_) => {
-                    rides |= stream.is_on_demand();
-                    stream.queue_next();
-                }
+                Some(_) => stream.queue_next(),
                 None if stream.is_on_demand() => (),
                 None => stream.counters.left_out += 1,
             }
         }
         self.due = !self.policy.paced;
         self.counters.queued += 1;
-        let still = if rides { self.stills.take_next() } else { None };
+        let still = still.and_then(|place| self.stills.take(place));
         self.note_wanted();
         let load = self.controls.take(still.as_ref().map(|still| Passing {
             controls: &still.controls,
@@ -551,21 +562,26 @@ impl Driver {
         (complete || alone || partial_is_due).then_some(frames)
     }
 
-    /// The frames of the still that is next, if its streams have them.
+    /// The place of the still that goes with the next request.
+    fn ready_still(&self) -> Option<usize> {
+        let has_frame = |stream: usize| {
+            let stream = self.streams.get(stream);
+            stream.is_some_and(|stream| stream.next_free().is_some())
+        };
+        self.stills.ready(has_frame)
+    }
+
+    /// The frames of that still.
     fn add_still(&self, frames: &mut FrameSet) -> bool {
-        let Some(still) = self.stills.next() else {
+        let still = self.ready_still().and_then(|place| self.stills.get(place));
+        let Some(still) = still else {
             return false;
         };
-        let mut all = *frames;
-        for ((stream, frame), wanted) in self.streams.iter().zip(&mut all).zip(still.streams) {
+        for ((stream, frame), wanted) in self.streams.iter().zip(frames).zip(still.streams) {
             if wanted {
                 *frame = stream.next_free();
-                if frame.is_none() {
-                    return false;
-                }
             }
         }
-        *frames = all;
         true
     }
 

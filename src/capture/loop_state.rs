@@ -7,7 +7,7 @@
 //! | any thread that sets a control, or wants stills | [`LoopState::set_controls`], [`LoopState::capture`] | the capture task, if a request can go |
 //! | the clock's thread | [`LoopState::tick`], [`LoopState::glance`] | the capture task |
 //! | the capture task | [`LoopState::next_action`], [`LoopState::queue_failed`], [`LoopState::reported`] | the pad's thread |
-//! | the pad's thread | [`LoopState::next_delivery`] | nobody |
+//! | the pad's thread | [`LoopState::next_delivery`], [`LoopState::still_taken`] | nobody; the capture task, which tells of a still |
 //! | the application's thread | [`LoopState::end`], [`LoopState::discard`], [`LoopState::interrupt`], [`LoopState::mute`] | the pad's thread |
 //!
 //! The lock is the last one that any thread takes: nothing is called with it held. Each method publishes under the lock, leaves it, and then
@@ -18,7 +18,7 @@ use super::{
     control_queue::ControlCounters,
     driver::{Action, Driver, RequestCounters},
     stills::{Still, StillOutcome},
-    stream::{Counters, Delivery, OutboxPolicy, Place},
+    stream::{Captured, Counters, Delivery, OutboxPolicy, Place},
 };
 use crate::camera::{CameraError, Completion, Controls, FrameId, MAX_STREAMS, RequestId};
 use crate::sync::{
@@ -160,7 +160,17 @@ impl LoopState {
         self.publish(|driver| driver.handle_stills(stills))
     }
 
-    /// To be called when the camera was stopped and the streams have ended.
+    /// The pad's thread pushes the frame of a still that it has taken, or drops it.
+    pub fn still_taken(&self, stream: usize, captured: &Captured, pushed: bool) {
+        if captured.still.is_some() {
+            self.publish(|driver| match pushed {
+                true => driver.handle_still_delivered(stream, captured),
+                false => driver.handle_still_dropped(stream, captured),
+            });
+        }
+    }
+
+    /// To be called before the camera is stopped, which gives back what it has unfilled, and again when the streams have ended.
     pub fn take_still_outcomes(&self) -> Vec<StillOutcome> {
         self.state.lock().driver.take_still_outcomes()
     }

@@ -84,6 +84,8 @@ pub struct Stream {
     with_consumer: usize,
     /// How many are downstream.
     downstream: usize,
+    /// Stills that were dropped from the outbox, until somebody asks.
+    lost: Vec<StillId>,
     starved_since: Option<u64>,
     /// When that was last told.
     starvation_told: Option<u64>,
@@ -106,6 +108,7 @@ impl Stream {
             muted: false,
             with_consumer: 0,
             downstream: 0,
+            lost: Vec::new(),
             starved_since: None,
             starvation_told: None,
             ended: false,
@@ -177,6 +180,7 @@ impl Stream {
         }
         if self.muted {
             self.counters.dropped += 1;
+            self.lost.extend(still);
             return self.release(completed.frame);
         }
         self.put(completed.frame, Place::Outbox);
@@ -253,9 +257,15 @@ impl Stream {
         for _ in kept..waiting {
             if let Some(Delivery::Frame(captured)) = self.outbox.pop_front() {
                 self.counters.dropped += 1;
+                self.lost.extend(captured.still);
                 self.release(captured.frame);
             }
         }
+    }
+
+    /// Stills whose frames were taken and will not be delivered.
+    pub fn take_lost(&mut self) -> Vec<StillId> {
+        std::mem::take(&mut self.lost)
     }
 
     pub fn set_policy(&mut self, policy: OutboxPolicy) {

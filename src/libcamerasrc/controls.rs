@@ -4,8 +4,11 @@
 //! is also given to the driver, for the next request; and what the driver could not bring to the camera before a stop comes back. A start takes
 //! what is remembered and makes its driver known in one step, so that a value which is set meanwhile is in the one or goes to the other.
 
-use super::imp::{CAT, LibcameraSrc};
-use crate::camera::{ControlId, ControlInfo, ControlValue, Controls};
+use super::{
+    imp::{CAT, LibcameraSrc},
+    session::Session,
+};
+use crate::camera::{ControlId, ControlInfo, ControlValue, Controls, Scalar};
 use crate::capture::loop_state::LoopState;
 use crate::controls::{Checked, Property, check, from_value, properties, to_field, to_value};
 use crate::sync::{Arc, LazyLock, Mutex, Weak};
@@ -30,6 +33,11 @@ fn definitions() -> &'static [crate::camera::ControlDefinition] {
 
 /// Controls of which each value is an order, not a state: they are sent once, and not again at the next start.
 const ORDERS: &[&str] = &["AfTrigger", "AePrecaptureTrigger"];
+
+/// Setting them does something, which setting them back does not undo.
+fn is_never_restored(property: &Property) -> bool {
+    is_order(property.definition.id) || property.definition.name == "AfPause"
+}
 
 fn is_order(id: ControlId) -> bool {
     by_id(id).is_some_and(|property| ORDERS.contains(&property.definition.name.as_str()))
@@ -143,6 +151,20 @@ impl ControlState {
 }
 
 impl State {
+    /// What a control is while a session streams, as far as that is known: as it was set, as the session was started, or the camera's default.
+    fn before(&self, property: &Property, session: &Session) -> Option<ControlValue> {
+        let id = property.definition.id;
+        let started = || {
+            let duration = i64::try_from(session.frame_duration?).ok()?;
+            let is_rate = property.definition.name == "FrameDurationLimits";
+            is_rate.then(|| ControlValue::List(vec![Scalar::I64(duration); 2]))
+        };
+        let set = self.wanted.get(id).cloned();
+        let default = || self.info(id)?.default.clone();
+        let before = set.or_else(started).or_else(default)?;
+        self.fitting(id, before)
+    }
+
     fn info(&self, id: ControlId) -> Option<&ControlInfo> {
         self.infos.as_ref()?.iter().find(|info| info.id == id)
     }
@@ -243,7 +265,11 @@ impl LibcameraSrc {
     }
 
     /// Controls for one request alone, and what they are to be again afterwards.
-    pub fn passing_controls(&self, structure: &gst::StructureRef) -> (Controls, Controls) {
+    pub fn passing_controls(
+        &self,
+        structure: &gst::StructureRef,
+        session: &Session,
+    ) -> (Controls, Controls) {
         let (mut controls, mut restore) = (Controls::default(), Controls::default());
         let mut complaints = Vec::new();
         for (name, value) in structure.iter() {
@@ -261,11 +287,15 @@ impl LibcameraSrc {
             if let Some(value) = state.fitting(id, value) {
                 controls.set(id, value);
             }
-            let before = state.wanted.get(id);
-            let before = before.or_else(|| state.info(id)?.default.as_ref()).cloned();
-            let before = before.and_then(|before| state.fitting(id, before));
-            if let Some(before) = before.filter(|_| !is_order(id)) {
-                restore.set(id, before);
+            let before = state.before(property, session);
+            drop(state);
+            match before {
+                _ if is_never_restored(property) => (),
+                Some(before) => restore.set(id, before),
+                None if controls.get(id).is_some() => complaints.push(format!(
+                    "'{name}' stays as the still sets it: it was not set before, and the camera does not say what it is then"
+                )),
+                None => (),
             }
         }
         for complaint in complaints {

@@ -4,11 +4,15 @@ use super::{
     frame_metadata,
     imp::{CAT, LibcameraSrc},
     pad::{LibcameraSrcPad, Progress},
-    session::PadStream,
+    session::{
+        PadStream,
+        frames::{IoMode, PeerMemory},
+    },
     settings::MOST_FRAMES,
     stamp::stamp,
 };
 use crate::capture::stream::Captured;
+use crate::memory::import::Source;
 use crate::sync::atomic::Ordering;
 use crate::video::repack::Repack;
 use gst::{prelude::*, subclass::prelude::*};
@@ -45,19 +49,27 @@ impl LibcameraSrc {
                 0
             },
         );
-        let copies = stream.stream().is_some_and(|stream| !stream.is_dmabuf);
-        let few = copies && captured.spare < threshold;
-        let mut buffer = match &progress.repack {
-            Some(repack) => repack.repack(&buffer)?,
-            None if few => relieved(&mut progress, stream, &buffer)?,
-            None => buffer,
+        let may_copy = stream.stream().is_some_and(|stream| !stream.is_dmabuf);
+        let few = may_copy && captured.spare < threshold;
+        let copies = stream.stream().map(|stream| &stream.copies);
+        let (mut buffer, counter) = match &progress.repack {
+            Some(repack) => (repack.repack(&buffer)?, copies.map(|copies| &copies.layout)),
+            None if few => {
+                let copy = relieved(&mut progress, stream, &buffer)?;
+                (copy, copies.map(|copies| &copies.scarce))
+            }
+            None => (buffer, copies.map(|copies| &copies.none)),
         };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
         drop(progress);
         let metadata = stream.session.metadata.as_ref();
-        if let Some(metadata) = metadata.and_then(|all| all.of(stream.index, captured.frame))
+        let metadata = metadata.and_then(|all| all.of(stream.index, captured.frame));
+        if (metadata.is_some() || captured.still.is_some())
             && let Some(buffer) = buffer.get_mut()
         {
-            frame_metadata::attach(buffer, &metadata, captured.still);
+            frame_metadata::attach(buffer, metadata.as_deref(), captured.still);
         }
         self.sync_controls(stream, buffer.pts());
         if self.latency.observe(captured.timing.age) {
@@ -101,6 +113,7 @@ impl LibcameraSrc {
             .as_ref()
             .map(|query| query.allocation_pools().map(|(_, _, min, _)| min).max());
         self.provide_for(pad, stream, pools.flatten().unwrap_or_default());
+        self.consider(pad, stream, answer.as_deref());
         let sees_layout = answer.is_some_and(|query| {
             query
                 .find_allocation_meta::<gst_video::VideoMeta>()
@@ -125,6 +138,47 @@ impl LibcameraSrc {
         drop(before);
     }
 
+    /// Memory that the peer has for frames is theirs after a restart of the camera, where it fits. It is tried here, so that nothing restarts for memory
+    /// that does not. A peer that offers another pool with each answer has the camera restarted once.
+    fn consider(
+        &self,
+        pad: &LibcameraSrcPad,
+        stream: &PadStream,
+        answer: Option<&gst::query::Allocation>,
+    ) {
+        let Some(configured) = stream.stream() else {
+            return;
+        };
+        if self.settings.lock().io_mode == IoMode::Dmabuf {
+            return;
+        }
+        let offered = answer.and_then(offered);
+        let known = pad.peer_memory();
+        let source = match (offered, known) {
+            (None, None) => return,
+            // Another peer, which has none.
+            (None, Some(_)) => {
+                pad.set_peer_memory(None);
+                return self.renegotiate();
+            }
+            (Some(_), Some(known)) if known.caps == configured.caps => return,
+            (Some(source), _) => source,
+        };
+        let tried = source.import(&configured.need()).map(drop);
+        match tried {
+            Ok(()) => {
+                gst::info!(CAT, obj = pad, "the camera will fill downstream's memory");
+                let caps = configured.caps.clone();
+                pad.set_peer_memory(Some(PeerMemory { caps, source }));
+                self.renegotiate();
+            }
+            Err(unfit) => {
+                gst::info!(CAT, obj = pad, "downstream's memory is not used: {unfit}");
+                *configured.unfit.lock() = Some(unfit);
+            }
+        }
+    }
+
     /// Downstream holds so many frames before it gives the first one back.
     fn provide_for(&self, pad: &LibcameraSrcPad, stream: &PadStream, held: u32) {
         let Some(configured) = stream.stream() else {
@@ -143,6 +197,18 @@ impl LibcameraSrc {
         let element = self.obj();
         let _ = element.post_message(gst::message::Latency::builder().src(&*element).build());
     }
+}
+
+/// The memory that an answer offers: of its first pool, otherwise of its first allocator.
+fn offered(answer: &gst::query::Allocation) -> Option<Source> {
+    let pool = answer.allocation_pools().find_map(|(pool, size, _, max)| {
+        let pool = pool?.to_owned();
+        Some(Source::Pool { pool, size, max })
+    });
+    pool.or_else(|| {
+        let mut allocators = answer.allocation_params();
+        allocators.find_map(|(allocator, _)| Some(Source::Allocator(allocator?.to_owned())))
+    })
 }
 
 /// Frames that go round between camera and pad while downstream holds the others.

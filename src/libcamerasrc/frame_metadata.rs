@@ -50,12 +50,12 @@ impl FrameMetadata {
 }
 
 /// Writes it to the buffer, with the names and types of the element's properties; and which still it is, if it is one.
-pub fn attach(buffer: &mut gst::BufferRef, metadata: &Controls, still: Option<StillId>) {
+pub fn attach(buffer: &mut gst::BufferRef, metadata: Option<&Controls>, still: Option<StillId>) {
     let Ok(mut meta) = CustomMeta::add(buffer, NAME) else {
         return;
     };
     let structure = meta.mut_structure();
-    for (id, value) in metadata.iter() {
+    for (id, value) in metadata.into_iter().flat_map(Controls::iter) {
         if let Some(property) = by_id(id) {
             structure.set_value(
                 property.name.as_str(),

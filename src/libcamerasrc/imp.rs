@@ -237,6 +237,7 @@ impl ElementImpl for LibcameraSrc {
                 // What waited is from before the flush.
                 self.discard();
                 self.source_pad().progress().segment = false;
+                self.source_pad().set_gap_due();
                 self.flush_stop_request_pads(stop.resets_time());
                 self.parent_send_event(event)
             }
@@ -295,6 +296,7 @@ impl BaseSrcImpl for LibcameraSrc {
     fn event(&self, event: &gst::Event) -> bool {
         if event.type_() == gst::EventType::Reconfigure {
             let pad = self.source_pad();
+            pad.set_gap_due();
             pad.outlet().nudge();
             // A thread that went to sleep because its peer was flushing goes on when there is another one. In a pause it would be wrong, and is not
             // needed; the lock keeps one from beginning.
@@ -386,9 +388,10 @@ impl PushSrcImpl for LibcameraSrc {
                     if !pad.outlet().is_paused() && self.is_in_time(&captured) =>
                 {
                     let buffer = self.dress(&pad, &stream, buffer, &captured)?;
+                    stream.still_taken(&captured, true);
                     return Ok(CreateSuccess::NewBuffer(buffer));
                 }
-                Ok(Some(_)) => (),
+                Ok(Some((_, captured))) => stream.still_taken(&captured, false),
             }
         }
     }
@@ -421,6 +424,7 @@ impl LibcameraSrc {
             self.all_pads().iter().map(LibcameraSrcPad::role).collect();
         let opened = opened::open(name.as_deref()).and_then(|mut opened| {
             opened.device.set_sensor_config(sensor);
+            opened.sensor = sensor;
             let offers = opened::offers(&*opened.device, &roles)?;
             Ok((opened, offers))
         });
@@ -450,6 +454,7 @@ impl LibcameraSrc {
         self.led.store(0, Ordering::Relaxed);
         for pad in self.all_pads() {
             pad.outlet().reset();
+            pad.set_peer_memory(None);
         }
         self.set_playing(false);
     }
@@ -471,6 +476,8 @@ impl LibcameraSrc {
     fn set_playing(&self, playing: bool) {
         self.streaming.lock().playing = playing;
         for pad in self.all_pads() {
+            // A sink that was paused waits for something anew.
+            pad.set_gap_due();
             pad.outlet().set_paused(!playing);
         }
     }

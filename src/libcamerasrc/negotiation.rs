@@ -1,6 +1,7 @@
 //! Which formats, sizes and rate: what the pads' peers ask for against what the camera offers. Everything here is asked and computed; the camera
 //! is only looked at.
 
+use super::session::frames::PeerMemory;
 use crate::camera::{
     CameraDevice, CameraError, Orientation, Size, StreamConfig, StreamOffer, StreamRole,
 };
@@ -17,6 +18,8 @@ pub struct Wish {
     pub frames: u32,
     /// Its frames are taken only as stills.
     pub on_demand: bool,
+    /// Memory that its peer has for its frames.
+    pub memory: Option<PeerMemory>,
 }
 
 /// What each pad gets.
@@ -36,6 +39,8 @@ pub struct PlannedStream {
     pub frames: u32,
     /// Its frames are taken only as stills.
     pub on_demand: bool,
+    /// Memory that its peer has for its frames.
+    pub memory: Option<PeerMemory>,
 }
 
 /// What the camera offers for streams of these roles at once, not paced.
@@ -347,6 +352,7 @@ mod tests {
             peer: caps.parse().unwrap(),
             frames: 0,
             on_demand: false,
+            memory: None,
         }
     }
 

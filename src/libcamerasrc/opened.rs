@@ -2,7 +2,9 @@
 
 use super::{negotiation, sensor_modes::RatedMode};
 use crate::camera::selection::select;
-use crate::camera::{CameraDevice, CameraError, CameraSystem, PixelFormat, Size, StreamRole};
+use crate::camera::{
+    CameraDevice, CameraError, CameraSystem, PixelFormat, SensorConfig, Size, StreamRole,
+};
 use crate::video::caps::{Choice, Offer};
 use std::{collections::HashSet, thread, time::Duration};
 
@@ -14,6 +16,10 @@ pub struct Opened {
     limits: Vec<(Mode, (u64, u64))>,
     /// Frames that it cannot export are no DMABUFs.
     pub exports: bool,
+    /// Whether it streams.
+    pub runs: bool,
+    /// As it was asked for.
+    pub sensor: Option<SensorConfig>,
     /// Once they were asked for.
     pub modes: Option<Vec<RatedMode>>,
     _system: Box<dyn CameraSystem>,
@@ -96,6 +102,8 @@ fn look(name: Option<&str>) -> Result<Opened, CameraError> {
         limits: Vec::new(),
         exports: true,
         modes: None,
+        runs: false,
+        sensor: None,
         _system: system,
     })
 }

@@ -189,6 +189,7 @@ fn plan(wishes: &[Wish], choices: Vec<Choice>, orientation: Orientation) -> Plan
             choice,
             frames: wish.frames,
             on_demand: wish.on_demand,
+            memory: wish.memory.clone(),
         });
     Plan {
         streams: streams.collect(),

@@ -19,6 +19,7 @@ impl LibcameraSrc {
             "frame-metadata" => {
                 self.settings.lock().frame_metadata = value.get().unwrap_or_default();
             }
+            "io-mode" => self.settings.lock().io_mode = value.get().unwrap_or_default(),
             "state-messages" => {
                 self.settings.lock().state_messages = value.get().unwrap_or_default();
             }
@@ -62,6 +63,7 @@ impl LibcameraSrc {
             "sensor-config" => self.settings.lock().sensor_config.to_value(),
             "buffer-count" => self.settings.lock().buffer_count.to_value(),
             "copy-threshold" => self.copy_threshold.load(Ordering::Relaxed).to_value(),
+            "io-mode" => self.settings.lock().io_mode.to_value(),
             "state-messages" => self.settings.lock().state_messages.to_value(),
             "video-direction" => self.settings.lock().video_direction.to_value(),
             "sensor-modes" => self.sensor_modes().to_value(),

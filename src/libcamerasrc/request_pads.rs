@@ -33,6 +33,8 @@ pub fn new_pad(template: &gst::PadTemplate, name: &str) -> LibcameraSrcPad {
                     parent.and_then(|parent| parent.downcast_ref::<LibcameraSrc>())
             {
                 element.imp().renegotiate();
+                pad.set_gap_due();
+                pad.outlet().nudge();
                 revive(element, pad);
                 return true;
             }

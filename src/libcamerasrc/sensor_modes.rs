@@ -1,7 +1,7 @@
 //! How the sensor can be read out: the property `sensor-modes`.
 
 use super::{imp::LibcameraSrc, opened::Opened};
-use crate::camera::{CameraDevice, SensorMode, StreamRole, sensor_modes};
+use crate::camera::{CameraDevice, SensorMode, StreamConfig, StreamRole, sensor_modes};
 use crate::video::caps::rate;
 
 const RAW: [StreamRole; 1] = [StreamRole::Raw];
@@ -21,7 +21,11 @@ fn rated(device: &mut dyn CameraDevice) -> Vec<RatedMode> {
     modes
         .map(|mode| {
             let configured = device.configure(&RAW, std::slice::from_ref(&mode.config));
-            let durations = device.frame_durations().filter(|_| configured.is_ok());
+            let is_mode = |agreed: &StreamConfig| {
+                agreed.size == mode.size && agreed.format == mode.config.format
+            };
+            let has_mode = configured.is_ok_and(|agreed| agreed.first().is_some_and(is_mode));
+            let durations = device.frame_durations().filter(|_| has_mode);
             (mode, durations)
         })
         .collect()
@@ -45,14 +49,19 @@ fn structure((mode, durations): &RatedMode) -> gst::Structure {
 }
 
 impl Opened {
-    fn sensor_modes(&mut self, streams: bool) -> Vec<RatedMode> {
+    fn sensor_modes(&mut self) -> Vec<RatedMode> {
         match &self.modes {
             Some(modes) => modes.clone(),
-            None if streams => {
+            None if self.runs => {
                 let modes = modes(&*self.device).into_iter();
                 modes.map(|mode| (mode, None)).collect()
             }
-            None => self.modes.insert(rated(&mut *self.device)).clone(),
+            None => {
+                self.device.set_sensor_config(None);
+                let modes = rated(&mut *self.device);
+                self.device.set_sensor_config(self.sensor);
+                self.modes.insert(modes).clone()
+            }
         }
     }
 }
@@ -60,8 +69,7 @@ impl Opened {
 impl LibcameraSrc {
     pub fn sensor_modes(&self) -> gst::Array {
         let mut camera = self.camera.lock();
-        let streams = self.streaming.lock().session.is_some();
-        let modes = camera.as_mut().map(|opened| opened.sensor_modes(streams));
+        let modes = camera.as_mut().map(Opened::sensor_modes);
         drop(camera);
         gst::Array::new(modes.unwrap_or_default().iter().map(structure))
     }

@@ -1,6 +1,6 @@
 //! The element's properties, their documentation and their defaults.
 
-use super::controls::CONTROLS;
+use super::{controls::CONTROLS, session::frames::IoMode};
 use crate::controls::Property;
 use crate::sync::LazyLock;
 use gst::prelude::*;
@@ -18,6 +18,7 @@ pub struct Settings {
     pub buffer_count: u32,
     pub frame_metadata: bool,
     pub state_messages: bool,
+    pub io_mode: IoMode,
     pub video_direction: VideoOrientationMethod,
 }
 
@@ -32,6 +33,7 @@ impl Default for Settings {
             buffer_count: 0,
             frame_metadata: true,
             state_messages: false,
+            io_mode: IoMode::Auto,
             video_direction: VideoOrientationMethod::Identity,
         }
     }
@@ -108,6 +110,17 @@ fn own_properties() -> Vec<glib::ParamSpec> {
             .default_value(defaults.stall_timeout)
             .mutable_ready()
             .build(),
+        glib::ParamSpecEnum::builder_with_default("io-mode", defaults.io_mode)
+            .nick("I/O mode")
+            .blurb(
+                "Whose memory the camera fills. auto: the pool or allocator that downstream offers (ALLOCATION query) where its buffers are behind file \
+                 descriptors, lie as the camera's frames do and are as many as it works with, so that nothing is copied on the way; otherwise DMABUFs \
+                 that the camera exports; where it cannot, anonymous memory. dmabuf: exported ones, or an error. dmabuf-import: downstream's, otherwise \
+                 of a DMA heap or udmabuf, otherwise anonymous memory. Field `memory` of `stats` says which it is, `memory-refused` why downstream's \
+                 is not. Read when the camera starts",
+            )
+            .mutable_ready()
+            .build(),
         glib::ParamSpecBoolean::builder("all-streams")
             .nick("All streams")
             .blurb(
@@ -122,7 +135,7 @@ fn own_properties() -> Vec<glib::ParamSpec> {
             .blurb(
                 "How the sensor itself is read out, whatever the streams are scaled to: `sensor/config,width=2328,height=1748,depth=10`. Besides \
                  those three: `bin-x`, `bin-y`; `x-odd-inc`, `x-even-inc`, `y-odd-inc`, `y-even-inc`; `analog-crop-x`, `-y`, `-width`, \
-                 `-height`, each group complete or left out. A mode that the sensor does not have is an error. Unset (default) leaves it to \
+                 `-height`, each group complete or left out. One that libcamera refuses is an error; some of its handlers ignore it. Unset (default) leaves it to \
                  the camera. Read when the element goes to READY",
             )
             .mutable_ready()
@@ -178,7 +191,9 @@ fn own_properties() -> Vec<glib::ParamSpec> {
                  has a stream, by its name: `captured`, `delivered`, `dropped`, `missed`, `damaged`, `cancelled`, `left-out` (requests that \
                  went without this stream, because consumers held all its frames), `starved` (for how long they did, in nanoseconds); where \
                  its frames are now: `free`, `queued`, `outbox`, `downstream` (uint); from a frame's completion until its pad's thread has \
-                 it, in nanoseconds: `latency-p50`, `latency-p99`, `latency-max`",
+                 it, in nanoseconds: `latency-p50`, `latency-p99`, `latency-max`; buffers that went downstream as the camera filled them, `zero-copy`, and copies: \
+                 `copied-layout` (the peer does not see how planes lie), `copied-scarce` (`copy-threshold`); `memory`: exported, downstream, dma-heap or \
+                 memfd, and `memory-refused`, why it is not downstream's where that offers some",
             )
             .read_only()
             .build(),

@@ -3,6 +3,7 @@
 use super::session::Session;
 use crate::capture::loop_state::StreamReport;
 use crate::capture::stream::Counters;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 type Counter = (&'static str, fn(&Counters) -> u64);
@@ -45,7 +46,12 @@ pub fn structure(session: Option<&Session>) -> gst::Structure {
             .field("downstream", report.downstream as u32)
             .field("latency-p50", nanoseconds(hand_over.quantile(500)))
             .field("latency-p99", nanoseconds(hand_over.quantile(990)))
-            .field("latency-max", nanoseconds(hand_over.max()));
+            .field("latency-max", nanoseconds(hand_over.max()))
+            .field("zero-copy", count(&stream.copies.none))
+            .field("copied-layout", count(&stream.copies.layout))
+            .field("copied-scarce", count(&stream.copies.scarce))
+            .field("memory", stream.origin.nick())
+            .field_if_some("memory-refused", stream.refusal());
         pads = pads.field(planned.pad.as_str(), pad.build());
     }
     let mut stats = gst::Structure::builder("libcamerasrc-stats");
@@ -65,6 +71,10 @@ pub fn structure(session: Option<&Session>) -> gst::Structure {
         .field("idle-wake-ups", idle)
         .field("pads", pads.build())
         .build()
+}
+
+fn count(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

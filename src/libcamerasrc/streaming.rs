@@ -9,7 +9,7 @@ use super::{
     imp::{CAT, LibcameraSrc},
     negotiation::{Plan, Wish},
     pad::{Capture, LibcameraSrcPad},
-    session::{Options, PadStream, Session},
+    session::{Options, PadStream, Session, frames::Io},
     states,
 };
 use crate::camera::{CameraError, StreamRole};
@@ -146,9 +146,11 @@ impl LibcameraSrc {
                 pad: pad.name().to_string(),
                 role: pad.role(),
                 peer: pad.peer_query_caps(None),
+                memory: pad.peer_memory(),
                 on_demand: match pad.capture() {
                     Capture::Auto => some_flow && !flows(pad),
-                    capture => capture == Capture::OnDemand,
+                    // One that is not linked is an error, and not a wait.
+                    capture => capture == Capture::OnDemand && pad.is_linked(),
                 },
                 frames: match self.settings.lock().buffer_count {
                     0 => pad.frames_needed(),
@@ -200,7 +202,10 @@ impl LibcameraSrc {
                 Report::Changed(news) => {
                     let _ = element.post_message(states::message(&element, &news));
                 }
-                Report::Still(outcome) => element.imp().tell_of_stills(&[outcome]),
+                Report::Still(outcome) => {
+                    let name = names.get(outcome.stream).map_or("src", String::as_str);
+                    element.imp().tell_of_still(name, &outcome);
+                }
             }
         };
         let counts_itself = pads.first() == Some(&self.source_pad());
@@ -213,6 +218,14 @@ impl LibcameraSrc {
             state_messages: settings.state_messages,
             clock: self.clock.clone(),
             controls: self.controls.clone(),
+            io: plan
+                .streams
+                .iter()
+                .map(|stream| Io {
+                    mode: settings.io_mode,
+                    peer: stream.memory.clone(),
+                })
+                .collect(),
             outboxes: pads.iter().map(LibcameraSrcPad::outbox).collect(),
         };
         let choices: Vec<Choice> = plan
@@ -223,7 +236,10 @@ impl LibcameraSrc {
         self.with_opened(|opened| {
             match Session::start(&mut *opened.device, offers, plan.clone(), options, report) {
                 Err(error) if opened.learn(&choices, &error) => Ok(Err(error)),
-                started => started.map(Ok),
+                started => {
+                    opened.runs = started.is_ok();
+                    started.map(Ok)
+                }
             }
         })
     }
@@ -261,11 +277,12 @@ impl LibcameraSrc {
         let Some(session) = session else { return };
         session.halt();
         let mut camera = self.camera.lock();
-        let outcomes = camera
-            .as_mut()
-            .map(|opened| session.finish(&mut *opened.device));
+        let outcomes = camera.as_mut().map(|opened| {
+            opened.runs = false;
+            session.finish(&mut *opened.device)
+        });
         drop(camera);
-        self.tell_of_stills(&outcomes.unwrap_or_default());
+        self.tell_of_stills(&session, &outcomes.unwrap_or_default());
     }
 
     /// Ends every pad, behind the frames that wait for it.

@@ -47,6 +47,7 @@ struct Membership {
 /// A memory with the extent that it was made with: consumers may resize it.
 struct Whole {
     memory: NonNull<gst::ffi::GstMemory>,
+    offset: usize,
     size: usize,
 }
 
@@ -69,25 +70,47 @@ impl FrameMemories {
         kind: MemoryKind,
         returned: Arc<Returned>,
     ) -> Result<Self, glib::BoolError> {
-        let state = State {
-            out: 0,
-            returned: Some(returned),
-        };
-        let shared = Arc::new(Shared {
-            frame,
-            state: Mutex::new(state),
-        });
-        let mut memories = Self {
-            memories: Vec::new(),
-            shared,
-        };
+        let mut memories = Self::empty(frame, returned);
         for region in regions(layout) {
-            memories.add(&region, kind)?;
+            memories.make(&region, kind)?;
         }
         Ok(memories)
     }
 
-    fn add(&mut self, region: &Region, kind: MemoryKind) -> Result<(), glib::BoolError> {
+    /// Shares of a buffer's memories, which stay that buffer's.
+    pub fn shared(
+        frame: FrameId,
+        buffer: &gst::BufferRef,
+        returned: Arc<Returned>,
+    ) -> Result<Self, glib::BoolError> {
+        let mut memories = Self::empty(frame, returned);
+        for memory in buffer.iter_memories() {
+            let size = memory.size();
+            // SAFETY: the memory lives; its share is ours, or null.
+            let share =
+                unsafe { gst::ffi::gst_memory_share(memory.as_mut_ptr(), 0, size as isize) };
+            let share = NonNull::new(share)
+                .ok_or_else(|| glib::bool_error!("a memory cannot be shared"))?;
+            memories.add(share, size);
+        }
+        Ok(memories)
+    }
+
+    fn empty(frame: FrameId, returned: Arc<Returned>) -> Self {
+        let state = State {
+            out: 0,
+            returned: Some(returned),
+        };
+        Self {
+            memories: Vec::new(),
+            shared: Arc::new(Shared {
+                frame,
+                state: Mutex::new(state),
+            }),
+        }
+    }
+
+    fn make(&mut self, region: &Region, kind: MemoryKind) -> Result<(), glib::BoolError> {
         let fd = region
             .fd
             .try_clone()
@@ -105,22 +128,33 @@ impl FrameMemories {
                 }
             }
         };
+        let memory = NonNull::new(memory.into_glib_ptr());
+        self.add(
+            memory.ok_or_else(|| glib::bool_error!("no memory"))?,
+            region.end,
+        );
+        Ok(())
+    }
+
+    /// From now on a memory that is ours alone comes back here.
+    fn add(&mut self, memory: NonNull<gst::ffi::GstMemory>, size: usize) {
         let membership = Box::new(Membership {
             shared: self.shared.clone(),
             bit: 1 << self.memories.len(),
         });
-        let memory: *mut gst::ffi::GstMemory = memory.into_glib_ptr();
         // SAFETY: the memory is ours alone; it owns its membership until it is freed.
-        unsafe {
+        let offset = unsafe {
+            let raw = memory.as_ptr();
             let data = Box::into_raw(membership).cast();
-            gst::ffi::gst_mini_object_set_qdata(memory.cast(), *QUARK, data, Some(forget));
-            (*memory).mini_object.dispose = Some(dispose);
-            self.memories.push(Whole {
-                memory: NonNull::new_unchecked(memory),
-                size: region.end,
-            });
-        }
-        Ok(())
+            gst::ffi::gst_mini_object_set_qdata(raw.cast(), *QUARK, data, Some(forget));
+            (*raw).mini_object.dispose = Some(dispose);
+            (*raw).offset
+        };
+        self.memories.push(Whole {
+            memory,
+            offset,
+            size,
+        });
     }
 
     /// Gives the frame's memories to a buffer. False when somebody has one of them.
@@ -136,7 +170,7 @@ impl FrameMemories {
             // SAFETY: the memory rested, so its one reference is ours to give away. Its extent is put back to what it was made with.
             unsafe {
                 let memory = whole.memory.as_ptr();
-                (*memory).offset = 0;
+                (*memory).offset = whole.offset;
                 (*memory).size = whole.size;
                 gst::ffi::gst_buffer_append_memory(buffer.as_mut_ptr(), memory);
             }

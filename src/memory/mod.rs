@@ -4,4 +4,5 @@
 //! comes to rest again ([`frame`]). The pool ([`pool`]) wraps them in buffers for each round and tells when a frame is back.
 
 pub mod frame;
+pub mod import;
 pub mod pool;

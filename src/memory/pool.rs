@@ -4,6 +4,7 @@
 //! a frame is back, which is when its last memory was dropped. That may be long after its buffer was released, and in any thread.
 
 use super::frame::{FrameMemories, MemoryKind, Returned};
+use super::import::Held;
 use crate::camera::{FrameId, FrameLayout};
 use crate::sync::{Arc, LazyLock, Mutex};
 use glib::subclass::{Signal, prelude::*};
@@ -28,6 +29,15 @@ static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     )
 });
 
+/// What the frames of a pool are made of.
+#[derive(Debug)]
+pub enum Memories<'a> {
+    /// Files, which are duplicated.
+    Files(&'a [FrameLayout], MemoryKind),
+    /// Buffers, which are held until the pool is closed.
+    Buffers(Held),
+}
+
 const BUFFER_NOTIFY: &str = "buffer-notify";
 
 mod imp {
@@ -37,6 +47,8 @@ mod imp {
     pub struct State {
         /// Empty when the pool is closed.
         pub frames: Arc<Vec<FrameMemories>>,
+        /// Somebody else's buffers whose memory the frames share.
+        pub held: Option<Held>,
         pub layout: Option<Arc<PlaneLayout>>,
         /// Buffers without memory, whose GstVideoMeta is ready.
         pub shells: Vec<gst::Buffer>,
@@ -187,8 +199,7 @@ glib::wrapper! {
 impl FramePool {
     /// `returned` is called in the thread that drops the last memory of a frame, before `buffer-notify` is emitted there.
     pub fn new(
-        frames: &[FrameLayout],
-        kind: MemoryKind,
+        frames: Memories<'_>,
         layout: Option<PlaneLayout>,
         returned: impl Fn(FrameId) + Send + Sync + 'static,
     ) -> Result<Self, glib::BoolError> {
@@ -200,16 +211,27 @@ impl FramePool {
                 pool.notify_buffer();
             }
         });
-        let memories: Result<Vec<_>, _> = frames
-            .iter()
-            .zip(0..)
-            .map(|(layout, index)| {
-                FrameMemories::new(FrameId(index), layout, kind, returned.clone())
-            })
-            .collect();
+        let frame = |index| (FrameId(index), returned.clone());
+        let memories: Result<Vec<_>, _> = match &frames {
+            Memories::Files(layouts, kind) => (0..)
+                .map(frame)
+                .zip(*layouts)
+                .map(|((frame, returned), layout)| {
+                    FrameMemories::new(frame, layout, *kind, returned)
+                })
+                .collect(),
+            Memories::Buffers(buffers) => (0..)
+                .map(frame)
+                .zip(&buffers.buffers)
+                .map(|((frame, returned), buffer)| FrameMemories::shared(frame, buffer, returned))
+                .collect(),
+        };
         let memories = memories?;
         let mut state = pool.imp().state.lock();
         state.frames = Arc::new(memories);
+        if let Memories::Buffers(buffers) = frames {
+            state.held = Some(buffers);
+        }
         state.layout = layout.map(Arc::new);
         drop(state);
         Ok(pool)
@@ -223,12 +245,13 @@ impl FramePool {
     /// Frees what rests. Memory that is still downstream is freed when it is dropped, and nobody is told.
     pub fn close(&self) {
         let mut state = self.imp().state.lock();
-        let (frames, shells) = (
-            std::mem::take(&mut state.frames),
-            std::mem::take(&mut state.shells),
-        );
+        let frames = std::mem::take(&mut state.frames);
+        let shells = std::mem::take(&mut state.shells);
+        let held = state.held.take();
         drop(state);
+        // The shares before the buffers whose memory they share.
         drop((frames, shells));
+        drop(held);
     }
 
     fn notify_buffer(&self) {

@@ -3,6 +3,7 @@
 pub mod area;
 pub mod clock;
 pub mod copy;
+pub mod dmabuf;
 pub mod listener;
 pub mod lock_file;
 pub mod memfd;

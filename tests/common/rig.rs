@@ -119,7 +119,9 @@ impl Rig {
         for counter in counters {
             self.push(counter);
             for reader in &mut *readers {
-                assert_eq!(reader.counter(), counter);
+                let seen = reader.try_counter(Duration::from_secs(20));
+                let client = || self.client(reader.pid());
+                assert_eq!(seen, Some(counter), "the sink says: {:?}", client());
             }
         }
     }

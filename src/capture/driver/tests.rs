@@ -475,19 +475,20 @@ fn a_still_rides_with_the_next_request() {
         "the second waits for a request, and makes none"
     );
     driver.handle_completed(&completion(request, frames, 7), TIMING, 0);
+    assert!(!driver.has_work(), "it is told when it is pushed");
+    let captured = delivered(&mut driver, 1);
+    let id = StillId {
+        capture: 1,
+        index: 0,
+    };
+    assert_eq!(captured.still, Some(id));
+    driver.handle_still_delivered(1, &captured);
     match driver.poll_action() {
         Some(Action::TellOfStill(outcome)) => {
-            assert_eq!((outcome.id.index, outcome.result), (0, Ok(7)));
+            assert_eq!((outcome.id, outcome.stream, outcome.result), (id, 1, Ok(7)));
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(
-        delivered(&mut driver, 1).still,
-        Some(StillId {
-            capture: 1,
-            index: 0
-        })
-    );
     assert_eq!(delivered(&mut driver, 0).still, None);
     driver.handle_returned(0, FrameId(1));
     let (_, frames, _) = queued(&mut driver);
@@ -504,7 +505,8 @@ fn a_still_that_has_no_frame_keeps_nobody() {
         let (request, frames, _) = queued(&mut driver);
         driver.handle_completed(&completion(request, frames, 0), TIMING, 0);
         delivered(&mut driver, 0);
-        delivered(&mut driver, 1);
+        let captured = delivered(&mut driver, 1);
+        driver.handle_still_delivered(1, &captured);
         driver.handle_returned(0, FrameId(still));
         assert!(matches!(driver.poll_action(), Some(Action::TellOfStill(_))));
     }
@@ -544,4 +546,51 @@ fn stills_that_cannot_be_are_refused_or_fail() {
         !driver.handle_stills(vec![still(0, &[false, true])]),
         "after the end"
     );
+}
+
+#[test]
+fn a_still_that_waits_for_its_consumer_keeps_no_other_stream_s() {
+    let mut driver = with_stills();
+    let stills = (0..3).map(|index| still(index, &[false, true])).collect();
+    assert!(driver.handle_stills(stills));
+    for _ in 0..2 {
+        queued(&mut driver);
+    }
+    // Both frames of the second stream are out; the third stream's still does not wait for that.
+    assert!(driver.handle_stills(vec![still(3, &[false, false, true])]));
+    let (request, frames, _) = {
+        driver.handle_completed(
+            &completion(RequestId(0), set(&[Some(0), Some(0)]), 0),
+            TIMING,
+            0,
+        );
+        delivered(&mut driver, 0);
+        driver.handle_returned(0, FrameId(0));
+        queued(&mut driver)
+    };
+    assert_eq!(frames, set(&[Some(0), None, Some(0)]));
+    assert_ne!(request, RequestId(1));
+}
+
+#[test]
+fn a_still_that_is_dropped_before_it_is_pushed_has_failed() {
+    let dropped = |drop: &dyn Fn(&mut Driver)| {
+        let mut driver = with_stills();
+        assert!(driver.handle_stills(vec![still(0, &[false, true])]));
+        let (request, frames, _) = queued(&mut driver);
+        driver.handle_completed(&completion(request, frames, 0), TIMING, 0);
+        drop(&mut driver);
+        let outcomes = driver.take_still_outcomes();
+        assert_eq!(outcomes.len(), 1);
+        outcomes[0].result
+    };
+    let lost = Err(StillFailure::Dropped);
+    assert_eq!(dropped(&Driver::handle_discard), lost);
+    let gone = Err(StillFailure::PadGone);
+    assert_eq!(dropped(&|driver| driver.handle_muted(1)), gone);
+    let taken = |driver: &mut Driver| {
+        let captured = delivered(driver, 1);
+        driver.handle_still_dropped(1, &captured);
+    };
+    assert_eq!(dropped(&taken), lost);
 }

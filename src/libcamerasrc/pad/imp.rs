@@ -2,6 +2,7 @@
 
 use super::{Capture, Outbox, PadStream, Progress, Role};
 use crate::capture::outlet::Outlet;
+use crate::libcamerasrc::session::frames::PeerMemory;
 use crate::sync::{
     LazyLock, Mutex,
     atomic::{AtomicBool, AtomicU32},
@@ -23,6 +24,8 @@ pub struct LibcameraSrcPad {
     pub progress: Mutex<Progress>,
     pub frames_needed: AtomicU32,
     pub tag_due: AtomicBool,
+    pub gap_due: AtomicBool,
+    pub peer_memory: Mutex<Option<PeerMemory>>,
 }
 
 #[glib::object_subclass]
@@ -50,7 +53,8 @@ impl ObjectImpl for LibcameraSrcPad {
                     .blurb(
                         "When frames are taken for this pad: all the time (continuous), or one by one when the element's signal `capture-still` asks \
                          for them (on-demand). auto (default) is on-demand for a pad of role still-capture beside one that is not, and continuous \
-                         otherwise. Read when the stream is negotiated",
+                         otherwise, so that a pad that is alone streams, and two of that role stream both. Where it is on-demand, `num-buffers` counts stills on \
+                         `src`. Read when the stream is negotiated",
                     )
                     .mutable_ready()
                     .build(),

@@ -3,7 +3,7 @@
 mod imp;
 pub mod task;
 
-use super::session::PadStream;
+use super::session::{PadStream, frames::PeerMemory};
 use crate::camera::{Orientation, StreamRole};
 use crate::capture::outlet::Outlet;
 use crate::capture::stream::OutboxPolicy;
@@ -136,6 +136,25 @@ impl LibcameraSrcPad {
 
     pub fn set_frames_needed(&self, frames: u32) {
         self.imp().frames_needed.store(frames, Ordering::Relaxed);
+    }
+
+    /// The peer is to be told that there is nothing yet, where frames come on demand.
+    pub fn set_gap_due(&self) {
+        self.imp().gap_due.store(true, Ordering::Relaxed);
+    }
+
+    pub fn take_gap_due(&self) -> bool {
+        self.imp().gap_due.swap(false, Ordering::Relaxed)
+    }
+
+    /// Memory that the peer has for frames, where it has said so.
+    pub fn peer_memory(&self) -> Option<PeerMemory> {
+        self.imp().peer_memory.lock().clone()
+    }
+
+    pub fn set_peer_memory(&self, memory: Option<PeerMemory>) {
+        let before = std::mem::replace(&mut *self.imp().peer_memory.lock(), memory);
+        drop(before);
     }
 
     /// The next buffer is to have a tag before it.

@@ -57,7 +57,7 @@ fn round(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> ControlFlow<()> {
     };
     let source = element.imp();
     // A still may be long in coming, and the sinks wait for the first sign of one.
-    if stream.is_on_demand() && announce(source, pad, &stream) {
+    if stream.is_on_demand() && (announce(source, pad, &stream) | pad.take_gap_due()) {
         pad.push_event(source.nothing_yet());
     }
     let (buffer, captured) = match stream.next() {
@@ -68,6 +68,7 @@ fn round(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> ControlFlow<()> {
     };
     // What was taken while the element was being paused is stale when it plays again.
     if pad.outlet().is_paused() || !source.is_in_time(&captured) {
+        stream.still_taken(&captured, false);
         return ControlFlow::Continue(());
     }
     announce(source, pad, &stream);
@@ -75,6 +76,7 @@ fn round(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> ControlFlow<()> {
         Ok(buffer) => buffer,
         Err(error) => return fail(element, pad, error),
     };
+    stream.still_taken(&captured, true);
     let last = source.is_last(&stream);
     match pad.push(buffer) {
         Ok(_) | Err(gst::FlowError::NotLinked) if last => {

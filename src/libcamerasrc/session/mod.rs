@@ -12,6 +12,7 @@
 //! element is held for that, because the task may be in the middle of telling the application of an error. [`Session::finish`]: the camera is
 //! stopped, which gives back every request; then requests, frames and memory go.
 
+pub mod frames;
 mod stream;
 
 use super::{
@@ -40,8 +41,8 @@ use crate::sync::{
 };
 use crate::video::caps::{Choice, Offer, frame_duration, frame_interval};
 use crate::video::layout::whole_frame;
+use frames::{Frames, Io};
 use std::{io, time::Duration};
-use stream::Frames;
 pub use stream::SessionStream;
 
 pub struct Session {
@@ -57,6 +58,8 @@ pub struct Session {
     pub metadata: Option<Arc<FrameMetadata>>,
     /// What is left to do with the pictures for them to lie as they are to.
     pub to_do: Orientation,
+    /// What the camera was started with, in microseconds.
+    pub frame_duration: Option<u64>,
     state: Arc<LoopState>,
     controls: Arc<ControlState>,
     tickers: Mutex<Vec<Ticker>>,
@@ -85,6 +88,8 @@ pub struct Options {
     pub controls: Arc<ControlState>,
     /// By stream.
     pub outboxes: Vec<OutboxPolicy>,
+    /// By stream.
+    pub io: Vec<Io>,
 }
 
 impl Session {
@@ -133,8 +138,11 @@ impl Session {
             .streams
             .iter()
             .zip(&agreed)
+            .zip(offers.iter().zip(&options.io))
             .enumerate()
-            .map(|(index, (stream, agreed))| Frames::new(device, index, &stream.choice, agreed))
+            .map(|(index, ((stream, agreed), (offer, io)))| {
+                Frames::new(device, index, offer, &stream.choice, agreed, io)
+            })
             .collect();
         let frames = frames?;
         let Some(first) = plan.streams.first() else {
@@ -227,6 +235,7 @@ impl Session {
             limit: options.limit,
             metadata,
             to_do,
+            frame_duration,
             interval: interval.map(gst::ClockTime::from_nseconds),
             tickers: Mutex::default(),
             gate: gate.get_or_init(|| task).clone(),
@@ -279,6 +288,8 @@ impl Session {
 
     /// To be called after [`Self::halt`]. What became of the stills is for the caller to tell, when it has let go of the camera.
     pub fn finish(&self, device: &mut dyn CameraDevice) -> Vec<StillOutcome> {
+        // What the camera has still comes back unfilled, for no fault of its own.
+        let mut outcomes = self.state.take_still_outcomes();
         device.stop();
         self.controls.stop();
         self.controls.give_back(self.state.take_controls());
@@ -289,7 +300,8 @@ impl Session {
         for stream in &self.streams {
             stream.pool.close();
         }
-        self.state.take_still_outcomes()
+        outcomes.extend(self.state.take_still_outcomes());
+        outcomes
     }
 
     /// The stream that stands for all of them where one is needed: the first that flows by itself.
@@ -377,6 +389,11 @@ impl PadStream {
         streams
             .get(self.index)
             .is_some_and(|stream| stream.on_demand)
+    }
+
+    /// What becomes of a frame that was taken, if it is a still's.
+    pub fn still_taken(&self, captured: &Captured, pushed: bool) {
+        self.session.state.still_taken(self.index, captured, pushed);
     }
 
     pub fn is_leader(&self) -> bool {

@@ -38,9 +38,11 @@ fn pool(frames: &[FrameLayout]) -> (FramePool, Arc<Mutex<Vec<FrameId>>>) {
     gst::init().unwrap();
     let returned = Arc::new(Mutex::new(Vec::new()));
     let seen = returned.clone();
-    let pool = FramePool::new(frames, MemoryKind::Fd, None, move |frame| {
-        seen.lock().push(frame)
-    });
+    let pool = FramePool::new(
+        Memories::Files(frames, MemoryKind::Fd),
+        None,
+        move |frame| seen.lock().push(frame),
+    );
     (pool.unwrap(), returned)
 }
 
@@ -111,7 +113,12 @@ fn every_round_says_where_the_planes_lie() {
         offsets: vec![0, 64],
         strides: vec![16, 16],
     };
-    let pool = FramePool::new(&[layout(&[(0, 96)])], MemoryKind::Fd, Some(planes), |_| ()).unwrap();
+    let pool = FramePool::new(
+        Memories::Files(&[layout(&[(0, 96)])], MemoryKind::Fd),
+        Some(planes),
+        |_| (),
+    )
+    .unwrap();
     for _ in 0..3 {
         let buffer = pool.buffer(FrameId(0)).unwrap();
         let meta = buffer.meta::<gst_video::VideoMeta>().unwrap();

@@ -1,0 +1,308 @@
+//! The camera fills memory of downstream's: what fits is taken, what does not is said, and all of it goes back.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::{
+    collections::HashSet,
+    fs,
+    os::unix::fs::MetadataExt,
+    sync::{Arc, Mutex},
+};
+
+use common::source::{Source, TINY, alone, levels};
+use gst::{prelude::*, subclass::prelude::*};
+use gst_allocators::prelude::*;
+use gst_video::VideoBufferPoolConfig;
+use gstlibcamerars::backend::simulated::{Script, Spec, plug};
+
+const CAMERA: &str = "simulated-import";
+
+/// Memory of files without a name, each known by its number.
+mod memfd {
+    use super::*;
+    use std::os::fd::{AsRawFd, IntoRawFd};
+
+    #[derive(Default)]
+    pub struct MemfdAllocator {
+        pub made: Mutex<HashSet<u64>>,
+    }
+
+    #[glib::object_subclass]
+    impl ObjectSubclass for MemfdAllocator {
+        const NAME: &'static str = "TestMemfdAllocator";
+        type Type = super::MemfdAllocator;
+        type ParentType = gst::Allocator;
+    }
+
+    impl ObjectImpl for MemfdAllocator {}
+    impl GstObjectImpl for MemfdAllocator {}
+
+    // SAFETY: the memory is as large as it is asked for.
+    unsafe impl AllocatorImpl for MemfdAllocator {
+        unsafe fn alloc(
+            &self,
+            size: usize,
+            _params: &gst::AllocationParams,
+        ) -> *mut gst::ffi::GstMemory {
+            let fd =
+                rustix::fs::memfd_create("import-test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+            rustix::fs::ftruncate(&fd, size as u64).unwrap();
+            self.made.lock().unwrap().insert(inode(fd.as_raw_fd()));
+            let flags = gst_allocators::FdMemoryFlags::NONE;
+            // SAFETY: the memory owns the file descriptor from now on.
+            let memory = unsafe {
+                gst_allocators::FdAllocator::new().alloc_fd(fd.into_raw_fd(), size, flags)
+            };
+            glib::translate::IntoGlibPtr::into_glib_ptr(memory.unwrap())
+        }
+    }
+}
+
+glib::wrapper! {
+    pub struct MemfdAllocator(ObjectSubclass<memfd::MemfdAllocator>) @extends gst::Allocator, gst::Object;
+}
+
+fn inode(fd: i32) -> u64 {
+    fs::metadata(format!("/proc/self/fd/{fd}")).unwrap().ino()
+}
+
+/// How many of such files this process has.
+fn files() -> usize {
+    let fds = fs::read_dir("/proc/self/fd").unwrap();
+    let links = fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
+    links
+        .filter(|link| link.to_string_lossy().contains("import-test"))
+        .count()
+}
+
+#[derive(Clone, Copy)]
+struct Offer {
+    /// Buffers that the pool has at most.
+    max: u32,
+    /// Bytes by which lines are longer than their pixels.
+    padding: u32,
+    /// It is a pool, not an allocator alone.
+    pool: bool,
+    ordinary: bool,
+}
+
+const GOOD: Offer = Offer {
+    max: 0,
+    padding: 0,
+    pool: true,
+    ordinary: false,
+};
+
+/// A source whose peer answers each ALLOCATION query with such an offer.
+fn offered(camera: &str, properties: &str, offer: Offer) -> (Source, MemfdAllocator) {
+    let source = Source::new(&format!(
+        "libcamerasrc-rs name=source camera-name={camera} {properties}"
+    ));
+    let allocator: MemfdAllocator = glib::Object::new();
+    let answers = allocator.clone();
+    let pad = source.sink.static_pad("sink").unwrap();
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_, info| {
+        let Some(gst::QueryViewMut::Allocation(query)) =
+            info.query_mut().map(|query| query.view_mut())
+        else {
+            return gst::PadProbeReturn::Ok;
+        };
+        // Where nothing could be negotiated there are none.
+        let Some(caps) = query.get().0.map(|caps| caps.to_owned()) else {
+            return gst::PadProbeReturn::Ok;
+        };
+        let info = gst_video::VideoInfo::from_caps(&caps).unwrap();
+        query.add_allocation_meta::<gst_video::VideoMeta>(None);
+        if !offer.pool {
+            query.add_allocation_param(Some(&answers), gst::AllocationParams::default());
+            return gst::PadProbeReturn::Handled;
+        }
+        let pool = gst_video::VideoBufferPool::new();
+        let mut config = pool.config();
+        let lines = info.size() as u32 / info.width();
+        let size = info.size() as u32 + offer.padding * lines;
+        config.set_params(Some(&caps), size, 0, offer.max);
+        if !offer.ordinary {
+            config.set_allocator(Some(&answers), None);
+        }
+        if offer.padding > 0 {
+            config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META.as_str());
+            config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_ALIGNMENT.as_str());
+            let align = gst_video::VideoAlignment::new(0, 0, 0, offer.padding, &[0; 4]);
+            config.set_video_alignment(&align);
+        }
+        pool.set_config(config).unwrap();
+        query.add_allocation_pool(Some(&pool), size, 0, offer.max);
+        gst::PadProbeReturn::Handled
+    });
+    (source, allocator)
+}
+
+fn simulated() -> Arc<Script> {
+    plug(Spec {
+        id: CAMERA.to_owned(),
+        ..Spec::default()
+    })
+}
+
+fn of_pad(source: &Source) -> gst::Structure {
+    let stats: gst::Structure = source.element.property("stats");
+    let pads: gst::Structure = stats.get("pads").unwrap();
+    pads.get("src").unwrap()
+}
+
+/// The files that the frames of a stream came in.
+fn seen(source: &Source, frames: usize) -> HashSet<u64> {
+    (0..frames)
+        .map(|_| {
+            let sample = source.pull().unwrap();
+            assert!(levels(&sample) >= 8, "a picture of eight bars");
+            let memory = sample.buffer().unwrap().peek_memory(0);
+            let memory = memory.downcast_memory_ref::<gst_allocators::FdMemory>();
+            inode(memory.unwrap().fd())
+        })
+        .collect()
+}
+
+#[test]
+fn the_camera_fills_buffers_of_the_pool_that_downstream_offers() {
+    let _alone = alone("import from a pool");
+    let script = simulated();
+    let before = files();
+    for (camera, pool) in [(TINY, true), (CAMERA, true), (TINY, false), (CAMERA, false)] {
+        let (source, allocator) = offered(camera, "", Offer { pool, ..GOOD });
+        for _ in 0..5 {
+            source.set_state(gst::State::Playing);
+            let inodes = seen(&source, 50);
+            let made = allocator.imp().made.lock().unwrap().clone();
+            assert!(
+                inodes.len() > 1 && inodes.is_subset(&made),
+                "{inodes:?} of {made:?}"
+            );
+            let pad = of_pad(&source);
+            assert_eq!(pad.get::<&str>("memory").unwrap(), "downstream");
+            assert!(!pad.has_field("memory-refused"));
+            assert_eq!(pad.get::<u64>("copied-layout").unwrap(), 0);
+            assert_eq!(pad.get::<u64>("copied-scarce").unwrap(), 0);
+            let zero_copy = pad.get::<u64>("zero-copy").unwrap();
+            assert!(zero_copy >= 50, "{camera}, pool {pool}: {pad}");
+            // In READY an appsink keeps what nobody has taken.
+            source.set_state(gst::State::Null);
+        }
+        assert_eq!(source.error(), None);
+        drop(source);
+        drop(allocator);
+        assert_eq!(
+            files(),
+            before,
+            "every buffer went back, and its pool was freed"
+        );
+    }
+    // Ten starts, each with a second configuration for the memory.
+    assert_eq!(script.configurations(), 20);
+}
+
+#[test]
+fn what_is_kept_beyond_the_end_stays_whole() {
+    let _alone = alone("imported and kept");
+    let (source, allocator) = offered(TINY, "num-buffers=3", GOOD);
+    source.set_state(gst::State::Playing);
+    let kept: Vec<gst::Sample> = std::iter::from_fn(|| source.pull()).collect();
+    assert_eq!(kept.len(), 3);
+    drop((source, allocator));
+    assert!(kept.iter().all(|sample| levels(sample) >= 8));
+    drop(kept);
+    assert_eq!(files(), 0);
+}
+
+#[test]
+fn memory_that_does_not_fit_is_said_and_left_alone() {
+    let _alone = alone("unfit memory");
+    simulated();
+    for (offer, why) in [
+        (
+            Offer { max: 2, ..GOOD },
+            "has 2 buffers to give at once, and the camera works with 4",
+        ),
+        (
+            Offer {
+                padding: 64,
+                ..GOOD
+            },
+            "lie otherwise",
+        ),
+        (
+            Offer {
+                ordinary: true,
+                ..GOOD
+            },
+            "ordinary memory",
+        ),
+    ] {
+        for camera in [TINY, CAMERA] {
+            let (source, _allocator) = offered(camera, "", offer);
+            source.set_state(gst::State::Playing);
+            seen(&source, 20);
+            let pad = of_pad(&source);
+            assert_ne!(pad.get::<&str>("memory").unwrap(), "downstream");
+            let refused: &str = pad.get("memory-refused").unwrap();
+            assert!(refused.contains(why), "{refused}");
+            assert_eq!(source.error(), None);
+        }
+    }
+    assert_eq!(files(), 0);
+}
+
+#[test]
+fn io_mode_says_whose_memory_it_may_be() {
+    let _alone = alone("io-mode");
+    simulated();
+    // Without a peer that offers memory, and on a machine without a heap, ours.
+    let source = Source::playing(&format!(
+        "libcamerasrc-rs name=source camera-name={CAMERA} io-mode=dmabuf-import num-buffers=20"
+    ));
+    let memory = of_pad(&source).get::<String>("memory").unwrap();
+    assert!(["memfd", "dma-heap"].contains(&memory.as_str()), "{memory}");
+    assert_eq!(source.count(), 20);
+    drop(source);
+    // The simulated camera exports nothing.
+    let (source, _allocator) = offered(CAMERA, "io-mode=dmabuf", GOOD);
+    let _ = source.pipeline.set_state(gst::State::Playing);
+    let text = source.only_error();
+    assert!(text.contains("cannot allocate frames"), "{text}");
+    drop(source);
+    let (source, allocator) = offered(CAMERA, "io-mode=dmabuf-import", GOOD);
+    source.set_state(gst::State::Playing);
+    let made = |allocator: &MemfdAllocator| allocator.imp().made.lock().unwrap().clone();
+    assert!(seen(&source, 20).is_subset(&made(&allocator)));
+}
+
+#[test]
+fn memory_follows_the_caps() {
+    let _alone = alone("import and caps");
+    simulated();
+    let (source, allocator) = offered(
+        CAMERA,
+        "! capsfilter name=filter caps=video/x-raw,width=64",
+        GOOD,
+    );
+    source.set_state(gst::State::Playing);
+    let filter = source.pipeline.by_name("filter").unwrap();
+    for round in 0..20 {
+        let wanted = [64, 320, 640][round % 3];
+        filter.set_property_from_str("caps", &format!("video/x-raw,width={wanted}"));
+        let width = |sample: &gst::Sample| {
+            let structure = sample.caps().unwrap().structure(0).unwrap();
+            structure.get::<i32>("width").unwrap()
+        };
+        while width(&source.pull().unwrap()) != wanted {}
+        common::wait_until("its memory", std::time::Duration::from_secs(10), || {
+            seen(&source, 5).is_subset(&allocator.imp().made.lock().unwrap())
+        });
+    }
+    assert_eq!(source.error(), None);
+    drop((source, allocator));
+    assert_eq!(files(), 0);
+}
