@@ -10,8 +10,14 @@
 //! Words: an *area* is one shared memory object, known to clients by its *generation*; it is cut into *slots*, each for one frame. A client
 //! *holds* a frame from the moment it is promised to it until its *ack*. Its *window* is how many it may hold.
 
+pub mod caps_text;
 pub mod client;
+pub mod fields;
+pub mod header;
 pub mod layout;
+pub mod names;
+pub mod note;
+pub mod reader;
 pub mod server;
 pub mod slots;
 pub mod snapshot;

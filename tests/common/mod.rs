@@ -8,6 +8,7 @@ pub mod random;
 pub mod reader;
 pub mod rig;
 pub mod source;
+pub mod source_rs;
 pub mod watchdog;
 
 use std::{
