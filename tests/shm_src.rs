@@ -7,6 +7,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{
+    producer::{FIRST, FakeProducer, plain_note},
     reader::ReaderOptions,
     rig::{READER_TEST, Rig, alone, socket},
     source_rs::ShmReader,
@@ -14,6 +15,7 @@ use common::{
 };
 use gst::{meta::CustomMeta, prelude::*};
 use gst_video::prelude::*;
+use gstlibcamerars::shm::{header::StreamState, note::Note};
 
 /// Not a test: what this program does when it is started as a reader.
 #[test]
@@ -562,4 +564,24 @@ fn downstream_that_takes_something_else_is_an_error_that_says_both() {
     rig.push_buffer(picture(info_size(&RGB.parse().unwrap()), 1));
     let text = reader.only_error();
     assert!(text.contains("RGB") && text.contains("NV12"), "{text}");
+}
+
+#[test]
+fn caps_that_are_told_late_are_a_warning() {
+    let _alone = alone("late caps");
+    let mut producer = FakeProducer::new("late");
+    let reader = ShmReader::playing(&producer.path, "");
+    producer.accept();
+    producer.write_header(StreamState::Running);
+    producer.announce();
+    producer.write_note(0, &plain_note(0, 100, 1));
+    producer.frame(FIRST, 100);
+    reader.pull();
+    let note = plain_note(0, 100, 2);
+    let caps = "application/x-late, a=(int)1";
+    producer.write_note(0, &Note { caps, ..note });
+    producer.frame(FIRST, 100);
+    assert_eq!(reader.pull().caps(), None);
+    let warning = reader.message(gst::MessageType::Warning, gst::ClockTime::from_seconds(5));
+    assert!(warning.unwrap().contains("late"));
 }

@@ -224,12 +224,23 @@ impl BaseSrcImpl for ShmSrc {
         false
     }
 
-    /// The producer's caps come with its frames, and are set then.
+    /// The producer's caps come with its frames, and are set then. If it tells none, they are what downstream takes, should that be something
+    /// certain; a stock `shmsrc` leaves it to the capsfilter behind it, but then caps that are told later come too late.
     fn negotiate(&self) -> Result<(), gst::LoggableError> {
-        match self.asks_downstream.load(Ordering::Relaxed) {
-            true => self.parent_negotiate(),
-            false => Ok(()),
+        if !self.asks_downstream.load(Ordering::Relaxed) {
+            return Ok(());
         }
+        let mut caps = self.obj().src_pad().peer_query_caps(None);
+        if caps.is_empty() {
+            return Err(gst::loggable_error!(CAT, "downstream takes nothing"));
+        }
+        if caps.is_any() {
+            return Ok(());
+        }
+        caps.fixate();
+        // It is refused by a pad that is flushing, too; then pushing the buffer says the same.
+        let _ = self.obj().set_caps(&caps);
+        Ok(())
     }
 
     /// Frames are in the producer's memory: a pool of downstream's would be activated for nothing.
@@ -396,6 +407,12 @@ impl ShmSrc {
         gst::FlowError::Eos
     }
 
+    fn has_begun_without_caps(&self) -> bool {
+        let pad = self.obj().src_pad().clone();
+        let has_begun = pad.sticky_event::<gst::event::Segment>(0).is_some();
+        has_begun && !pad.has_current_caps()
+    }
+
     /// Tells downstream what the frames are that come.
     fn announce(&self, caps: &NewCaps) -> Result<(), gst::FlowError> {
         let source = self.obj();
@@ -407,6 +424,15 @@ impl ShmSrc {
                     .negotiate()
                     .then_some(())
                     .ok_or(gst::FlowError::NotNegotiated)
+            }
+            // The segment is under way, and caps must come before it.
+            NewCaps::Told(caps) if self.has_begun_without_caps() => {
+                gst::element_imp_warning!(
+                    self,
+                    gst::StreamError::Format,
+                    ("The producer tells its caps late ({caps}), and they are not used: downstream has begun without. Start the reader again")
+                );
+                Ok(())
             }
             NewCaps::Told(caps) => {
                 self.asks_downstream.store(false, Ordering::Relaxed);

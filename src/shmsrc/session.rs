@@ -300,6 +300,8 @@ impl Session {
         };
         let connection = Connection::open(&self.path, &self.control.waker).map_err(failed)?;
         self.poller.add(connection.server(), SOCKET)?;
+        // What comes over it is new.
+        self.skips = false;
         self.link = Some(Link {
             connection,
             reader: Reader::default(),
@@ -435,7 +437,11 @@ impl Session {
         };
         let memory = Held::new(&link.connection, part, frame.generation, frame.offset);
         if let Some(at) = frame.note_at {
-            let read = area.object().read_at(at, &mut self.note)?;
+            let read = area.object().read_at(at, &mut self.note);
+            let read = read.map_err(|error| Stop::Map {
+                path: self.path.clone(),
+                error: error.into(),
+            })?;
             if read < self.note.len() {
                 return Err(Stop::Truncated {
                     path: self.path.clone(),

@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod frames;
+pub mod producer;
 pub mod random;
 pub mod reader;
 pub mod rig;

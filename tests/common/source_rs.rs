@@ -61,7 +61,11 @@ impl ShmReader {
     /// The text of the next message of that kind, as far as one comes.
     pub fn message(&self, kind: gst::MessageType, timeout: gst::ClockTime) -> Option<String> {
         let bus = self.pipeline.bus().unwrap();
-        let message = bus.timed_pop_filtered(timeout, &[kind])?;
+        // With no time the first of these looks at one message only.
+        let message = match timeout {
+            gst::ClockTime::ZERO => bus.pop_filtered(&[kind])?,
+            timeout => bus.timed_pop_filtered(timeout, &[kind])?,
+        };
         Some(match message.view() {
             gst::MessageView::Error(error) => error.error().to_string(),
             gst::MessageView::Warning(warning) => warning.error().to_string(),
