@@ -23,6 +23,15 @@ pub struct Place {
     pub sequence: u64,
 }
 
+/// Why readers cannot be told the caps.
+#[derive(Debug, thiserror::Error)]
+pub enum CapsError {
+    #[error(transparent)]
+    Text(#[from] CapsTextError),
+    #[error("caps that cannot be written as text")]
+    Printed,
+}
+
 /// What it takes to write notes of one stream.
 #[derive(Debug, Default)]
 pub struct NoteWriter {
@@ -44,7 +53,7 @@ impl NoteWriter {
         &mut self,
         caps: &gst::Caps,
         info: Option<&gst_video::VideoInfo>,
-    ) -> Result<(), CapsTextError> {
+    ) -> Result<(), CapsError> {
         self.planes = info.map_or_else(Planes::default, |info| {
             let offsets = info.offset().iter().map(|offset| *offset as u64);
             Planes::new(offsets.zip(info.stride().iter().copied()))
@@ -53,10 +62,16 @@ impl NoteWriter {
         if let Some(caps) = caps.get_mut() {
             caps.set_features_simple(None);
         }
-        self.caps = caps.to_string();
-        caps_text::names(&self.caps)
-            .map(|_| ())
-            .inspect_err(|_| self.caps.clear())
+        self.caps.clear();
+        let text = caps.to_string();
+        caps_text::names(&text)?;
+        // GStreamer prints some values in a way that it does not understand itself.
+        let again = text.parse::<gst::Caps>();
+        if !again.is_ok_and(|again| again.is_strictly_equal(&caps)) {
+            return Err(CapsError::Printed);
+        }
+        self.caps = text;
+        Ok(())
     }
 
     /// Writes the note of a frame that lies there. `timebase` is what running times are of, if they are of anything.

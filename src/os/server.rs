@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use crate::shm::unsent::Sent;
 use rustix::{
     io::Errno,
     net::{
@@ -21,15 +22,6 @@ pub enum Received {
     /// So many bytes, and the file descriptor that came with them.
     Bytes(usize, Option<OwnedFd>),
     Nothing,
-    Gone,
-}
-
-/// What became of a message to the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sent {
-    Whole,
-    /// It does not read.
-    Full,
     Gone,
 }
 

@@ -1,21 +1,20 @@
 //! The connection to a producer, and the frames that came over it.
 
-use std::{collections::VecDeque, io, path::Path};
+use std::{io, path::Path};
 
 use crate::os::mapping::Part;
 use crate::os::poll::Waker;
-use crate::os::server::Sent;
 use crate::os::server::Server;
+use crate::shm::unsent::Unsent;
 use crate::shm::wire::Ack;
+use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Arc, Mutex};
 
 /// Lives as long as the element reads from it, or somebody has a frame of it.
 #[derive(Debug)]
 pub(super) struct Connection {
     server: Server,
-    /// Acks on their way, oldest first; see the wake-ups in this folder's `mod.rs`.
-    unsent: Mutex<VecDeque<Vec<u8>>>,
+    unsent: Unsent<Vec<u8>>,
     outstanding: AtomicU64,
     waker: Arc<Waker>,
 }
@@ -24,7 +23,7 @@ impl Connection {
     pub fn open(path: &Path, waker: &Arc<Waker>) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             server: Server::connect(path)?,
-            unsent: Mutex::default(),
+            unsent: Unsent::default(),
             outstanding: AtomicU64::new(0),
             waker: waker.clone(),
         }))
@@ -41,34 +40,19 @@ impl Connection {
 
     /// There are acks that the socket had no room for.
     pub fn has_unsent(&self) -> bool {
-        !self.unsent.lock().is_empty()
+        !self.unsent.is_empty()
     }
 
     /// The producer may write there again. Never waits.
     pub fn ack(&self, generation: u32, offset: u64) {
-        let message = Ack { offset }.encode(generation);
-        self.unsent.lock().push_back(message);
+        self.unsent.push(Ack { offset }.encode(generation));
         self.flush();
     }
 
     /// Sends what the socket has room for.
     pub fn flush(&self) {
-        loop {
-            let next = self.unsent.lock().pop_front();
-            let Some(message) = next else {
-                return;
-            };
-            match self.server.send(&message) {
-                Sent::Whole => (),
-                Sent::Full => {
-                    self.unsent.lock().push_front(message);
-                    self.waker.wake();
-                    return;
-                }
-                // Whoever is gone needs no acks.
-                Sent::Gone => return self.unsent.lock().clear(),
-            }
-        }
+        self.unsent
+            .flush(|message| self.server.send(message), || self.waker.wake());
     }
 }
 

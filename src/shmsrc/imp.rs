@@ -373,6 +373,9 @@ impl ShmSrc {
             Notice::Waiting(stop) => {
                 self.counters.lock().connected = false;
                 *self.area_name.lock() = None;
+                // Closed here, unless somebody has a frame of it.
+                let connection = self.connection.lock().take();
+                drop(connection);
                 gst::element_imp_warning!(
                     self,
                     gst::ResourceError::NotFound,

@@ -11,14 +11,14 @@
 //! stopped leaves the streaming thread in epoll.
 //!
 //! Locks, each a leaf, no two ever held together, and nothing but plain data under them: the settings, the counters, the control (which is copied out),
-//! the timebase, a connection's list of unsent acks. The streaming thread takes the session out of its lock while it is at work.
+//! the timebase, a connection's list of unsent acks, the area's name. The streaming thread takes the session out of its lock while it is at work.
 //!
 //! Two wake-ups, both of an eventfd that is in the epoll set ([`Waker`](crate::os::poll::Waker): publish, then wake; acknowledge, then look):
 //!
-//! - *unlock* stores its flag, then wakes. The streaming thread acknowledges, then reads the flag, then looks at the connection, then waits.
+//! - *unlock*, and a pause, store their flag, then wake. The streaming thread acknowledges, then reads the flags, then looks at the connection, then waits; in a
+//!   pause for the eventfd alone, so that what comes meanwhile neither wakes it nor is taken.
 //! - *an ack that the socket has no room for* goes back to the list, then wakes. The streaming thread acknowledges, then looks at the list, and watches for
-//!   room while it is not empty. Every ack is put into the list and taken out by whoever sends next, so that it is in the list or in the hands of somebody
-//!   who sends it or puts it back and wakes. After NULL there is no streaming thread; then the next ack sends it, or the last frame's end
+//!   room while it is not empty ([`Unsent`](crate::shm::unsent::Unsent), which is model-checked). After NULL there is no streaming thread; then the next ack sends it, or the last frame's end
 //!   closes the connection, which frees everything.
 //!
 //! # A frame's life

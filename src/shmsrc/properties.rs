@@ -48,7 +48,7 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
                 "Since the start: connected (boolean), connections (how often a producer was found), frames-received, bytes-received, \
                  frames-skipped (came during a pause and given back), frames-missed (published by shmsink-rs, but not sent here, because this \
                  reader held its window), frames-without-note (a stock sink's), frames-outstanding (received from the present connection and \
-                 still in use), caps-changes, and latency (nanoseconds that were told the pipeline). Without values in NULL",
+                 still in use), caps-changes, and latency (nanoseconds that were told the pipeline). All 0 in NULL",
             )
             .read_only()
             .build(),
