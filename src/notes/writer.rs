@@ -119,7 +119,7 @@ impl NoteWriter {
             pts,
             dts,
             duration: buffer.duration().map(gst::ClockTime::nseconds),
-            instant: instant.or_else(|| pts.is_none().then(clock::monotonic)),
+            instant: Some(instant.unwrap_or_else(clock::monotonic)),
             offset: Some(buffer.offset()).filter(|offset| *offset != NO_OFFSET),
             offset_end: Some(buffer.offset_end()).filter(|offset| *offset != NO_OFFSET),
             sensor: sensor.map(|meta| meta.timestamp().nseconds()),

@@ -33,7 +33,7 @@ pub struct Times {
     pub pts: Option<u64>,
     pub dts: Option<u64>,
     pub duration: Option<u64>,
-    /// CLOCK_MONOTONIC at the moment that `pts` means, or where there is none, at which the frame was published.
+    /// CLOCK_MONOTONIC at the moment that `pts` means, or where that is not known, at which the frame was published.
     pub instant: Option<u64>,
     /// The buffer's offsets.
     pub offset: Option<u64>,
