@@ -2,6 +2,7 @@
 //!
 //! - `libcamerasrc-rs`: a camera source on libcamera that never stalls and never hangs.
 //! - `shmsink-rs`: a shared-memory sink that never waits for a reader, read by the stock `shmsrc`.
+//! - `shmsrc-rs`: its companion reader, with caps, timestamps and metas.
 //! - `libcameraprovider-rs`: a device provider that tells of cameras that come and go.
 //!
 //! # Architecture
@@ -13,8 +14,8 @@
 //! | floor | modules | what lives there |
 //! |---|---|---|
 //! | 6 | this file | the plugin's entry |
-//! | 5 | `libcamerasrc`, `shmsink`, `deviceprovider` | GObject faces |
-//! | 4 | `video`, `controls`, `memory` | our vocabulary and GStreamer's |
+//! | 5 | `libcamerasrc`, `shmsink`, `shmsrc`, `deviceprovider` | GObject faces |
+//! | 4 | `video`, `controls`, `memory`, `notes` | our vocabulary and GStreamer's |
 //! | 3 | `backend`, `os` | cameras and system calls |
 //! | 2 | `capture`, `shm` | pure state machines |
 //! | 1 | `camera`, `histogram` | vocabulary: what a camera is; how long things took |
@@ -35,6 +36,7 @@
 //! | camera hotplug | `libcameraprovider-rs` | makes devices of the cameras that libcamera has told of | libcamera |
 //! | shm server | `shmsink-rs` | epoll over listener, readers, their processes and an eventfd; all sending and receiving; memory for slots | epoll |
 //! | shm signals | `shmsink-rs` | emits its signals, posts its messages; nobody joins it | the application |
+//! | pad of `shmsrc-rs` | GstBaseSrc | connects, takes frames from its producer and pushes them | epoll, downstream |
 //! | shm memory | the process | gives shared memory back; lives only as long as there is some | nothing |
 //!
 //! The wake protocol between them is written down and implemented in [`capture::task_gate`], who wakes whom in [`capture::loop_state`], how a pad's
@@ -87,6 +89,8 @@ mod controls;
 #[cfg(feature = "plugin")]
 mod memory;
 #[cfg(feature = "plugin")]
+mod notes;
+#[cfg(feature = "plugin")]
 mod video;
 
 /// `libcamerasrc-rs` beside upstream's `libcamerasrc`.
@@ -101,12 +105,15 @@ mod deviceprovider;
 mod libcamerasrc;
 #[cfg(feature = "plugin")]
 mod shmsink;
+#[cfg(feature = "plugin")]
+mod shmsrc;
 
 #[cfg(feature = "plugin")]
 mod plugin {
     fn init(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
         crate::libcamerasrc::register(plugin)?;
         crate::shmsink::register(plugin)?;
+        crate::shmsrc::register(plugin)?;
         crate::deviceprovider::register(plugin)
     }
 

@@ -18,9 +18,11 @@ const FLOORS: &[(&str, u8)] = &[
     ("video", 4),
     ("controls", 4),
     ("memory", 4),
+    ("notes", 4),
     ("deviceprovider", 5),
     ("libcamerasrc", 5),
     ("shmsink", 5),
+    ("shmsrc", 5),
 ];
 const GSTREAMER_FROM: u8 = 4;
 const GSTREAMER: &[&str] = &["gst", "gst_base", "gst_video", "gst_allocators", "glib"];

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What gst-inspect-1.0 prints of libcamerasrc-rs and shmsink-rs, and gst-device-monitor-1.0 of the virtual cameras, against what is checked in, for
+# What gst-inspect-1.0 prints of libcamerasrc-rs, shmsink-rs and shmsrc-rs, and gst-device-monitor-1.0 of the virtual cameras, against what is checked in, for
 # the pair of GStreamer and libcamera that it was made with. Other versions have other controls and another layout: there, every property of ours must
 # be printed.
 #
@@ -15,7 +15,7 @@ trap 'rm -f "$GST_REGISTRY"' EXIT
 gstreamer=$(gst-inspect-1.0 --version | sed -n 's/^GStreamer //p' | cut -d. -f1,2)
 libcamera=$(.cargo/pkg-config --modversion libcamera | cut -d. -f1,2)
 status=0
-for element in libcamerasrc-rs shmsink-rs; do
+for element in libcamerasrc-rs shmsink-rs shmsrc-rs; do
     golden="tests/golden/$element.gstreamer-$gstreamer.libcamera-$libcamera.txt"
     # Where the plugin lies is the machine's business, and lines end where GStreamer lets them end.
     printed=$(gst-inspect-1.0 "$element" | sed -e '/^  Filename /d' -e 's/ *$//')

@@ -67,6 +67,22 @@ read_shared() {
     FRAMES=30 SINK="filesink location=$private/read" within 30 "$pipelines/read.sh" && is_size "$private/read" $((30 * frame))
 }
 
+follow() {
+    FRAMES=30 SINK="filesink location=$private/followed" within 30 "$pipelines/follow.sh" && is_size "$private/followed" $((30 * frame))
+}
+
+isolated() {
+    if ! unshare --mount --net true 2>/dev/null && ! unshare --map-root-user --mount --net true 2>/dev/null; then
+        echo "SKIPPED: isolated: no mount namespace for this user"
+        return 0
+    fi
+    FRAMES=30 SINK="filesink location=$private/isolated" within 30 "$pipelines/isolated.sh" && is_size "$private/isolated" $((30 * frame))
+}
+
+survive() {
+    RESTARTS=2 within 60 "$pipelines/survive.sh"
+}
+
 share_ends_on_ctrl_c() {
     local status=0 pid=$sharing
     sharing=''
@@ -156,11 +172,12 @@ every_pipeline_has_a_test() {
     done
 }
 
-tests=(every_pipeline_has_a_test set_up_again_takes_no_time picture preview record share read_shared share_ends_on_ctrl_c demo
-    every_example_has_a_test metadata_c metadata_py demo_ends_on_a_signal_and_leaves_nothing)
+tests=(every_pipeline_has_a_test set_up_again_takes_no_time picture preview record share read_shared follow isolated share_ends_on_ctrl_c survive
+    every_example_has_a_test metadata_c metadata_py demo demo_ends_on_a_signal_and_leaves_nothing)
 bad=0
 for test in "${tests[@]}"; do
     if "$test" >"$private/output" 2>&1; then
+        grep '^SKIPPED: ' "$private/output"
         echo "test $test ... ok"
     else
         cat "$private/output" >&2

@@ -13,7 +13,7 @@ run() { # PROGRAM VARIABLE=VALUE...
 for part in "${@:-failures integrity soak peer}"; do
     for name in $part; do
         case $name in
-            failures) for program in shm_sink shm_stall shm_start shm_buffers shm_life shm_application; do run $program ENDURANCE=full; done ;;
+            failures) for program in shm_sink shm_stall shm_start shm_buffers shm_life shm_application shm_src shm_hostile shm_restart; do run $program ENDURANCE=full; done ;;
             integrity) run shm_integrity FRAMES=20000 ;;
             soak) run shm_soak ;;
             peer) run shm_peer PEER=shmsink ;;

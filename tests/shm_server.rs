@@ -311,7 +311,10 @@ fn who_comes_later_neither_gets_nor_keeps_an_older_newest() {
     let slots = server.snapshot(NOW).slots_reserved;
     for _ in 0..3 {
         let offset = offsets(&received(&mut server, first)).pop();
-        server.handle_ack(first, offset.unwrap_or(0), NOW).unwrap();
+        // The last time it is the first one's.
+        server
+            .handle_ack(first, offset.unwrap_or(4096), NOW)
+            .unwrap();
     }
     assert_eq!(received(&mut server, second), []);
     assert_eq!(server.snapshot(NOW).slots_free, slots);
@@ -360,10 +363,10 @@ fn acks_that_mean_nothing_are_errors_and_change_nothing() {
         panic!();
     };
     // Promised, but not sent yet.
-    assert!(server.handle_ack(id, 0, NOW).is_err());
+    assert!(server.handle_ack(id, 4096, NOW).is_err());
     let offset = offsets(&received(&mut server, id))[0];
-    assert_eq!(offset, 0);
-    for wrong in [4096, 1, next.offset, u64::MAX] {
+    assert_eq!(offset, 4096);
+    for wrong in [0, 1, next.offset, u64::MAX] {
         assert!(server.handle_ack(id, wrong, NOW).is_err(), "{wrong}");
     }
     server.handle_claim_dropped(&next);
@@ -865,16 +868,22 @@ impl Model {
         // Memory is what the current area has and what is held or lost in others.
         let lost = self.lost.iter();
         let lost = lost.filter(|frame| !self.retired.contains(&frame.generation));
-        let bytes: u64 = held
-            .iter()
-            .chain(lost)
-            .collect::<BTreeSet<_>>()
+        let needed: BTreeSet<_> = held.iter().chain(lost).collect();
+        // Without its first slot an old area keeps its header's page.
+        let headers = old.iter().filter(|generation| {
+            let stride = self.strides[generation];
+            let of_it = |frame: &&&ModelFrame| frame.generation == **generation;
+            let mut its = needed.iter().filter(of_it);
+            its.all(|frame| frame.offset >= stride)
+        });
+        let headers = headers.count() as u64 * 4096;
+        let bytes: u64 = needed
             .into_iter()
             .filter(|frame| frame.generation != snapshot.generation)
             .map(|frame| self.strides[&frame.generation])
             .sum();
         let current = snapshot.slots_reserved as u64 * self.strides[&snapshot.generation];
-        assert_eq!(snapshot.shm_bytes, current + bytes);
+        assert_eq!(snapshot.shm_bytes, current + bytes + headers);
         assert!(old.is_disjoint(&self.retired));
         let offsets: BTreeSet<u64> = held.iter().map(|frame| frame.offset).collect();
         assert_eq!(offsets.len(), held.len(), "two frames at one offset");

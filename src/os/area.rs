@@ -8,7 +8,7 @@ use std::{
     fmt,
     mem::ManuallyDrop,
     ops::{Deref, DerefMut, Range},
-    os::fd::OwnedFd,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     path::Path,
     ptr::NonNull,
 };
@@ -77,6 +77,8 @@ impl Drop for Memory {
 pub struct Area {
     /// Until it is dropped.
     memory: ManuallyDrop<Memory>,
+    /// For those who are to read it without a name.
+    readable: OwnedFd,
     name: String,
     /// The name is taken, and not removed yet.
     linked: AtomicBool,
@@ -125,8 +127,16 @@ impl Area {
             base: NonNull::new(base.cast()).ok_or(failed("map shared memory")(Errno::INVAL))?,
             length: size,
         };
+        // Before its mode may keep us out. A descriptor of its own: it can be mapped for reading only, and shares no lock.
+        let readable = fs::open(
+            path_of(&memory.fd),
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(failed("open shared memory for reading"))?;
         let mut area = Area {
             memory: ManuallyDrop::new(memory),
+            readable,
             name: String::new(),
             linked: AtomicBool::new(false),
             lent: Mutex::new(Vec::new()),
@@ -171,6 +181,11 @@ impl Area {
     /// The name for `shm_open`, with its slash.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What reads it and cannot write it.
+    pub fn readable(&self) -> BorrowedFd<'_> {
+        self.readable.as_fd()
     }
 
     /// Removes the name, before the memory goes with the last reference.
@@ -345,16 +360,20 @@ fn is_at(fd: &OwnedFd, path: &Path) -> bool {
     there.is_ok() && there == fs::fstat(fd).map(|here| (here.st_dev, here.st_ino))
 }
 
+/// The path that an open file has whatever became of its name.
+fn path_of(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
 /// Gives the object a name that no other has.
 fn link(fd: &OwnedFd) -> Result<String, AreaError> {
-    use std::os::fd::AsRawFd;
     // Lazy because loom's atomics cannot be made at compile time.
     static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(0));
 
     let owner = rustix::process::geteuid().as_raw();
     let process = std::process::id();
     // AT_EMPTY_PATH would need a capability; this way round needs only /proc.
-    let unnamed = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let unnamed = path_of(fd);
     loop {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("/{PREFIX}{owner}.{process}.{number}");

@@ -1,12 +1,20 @@
 //! How large slots and areas are.
 
+use std::ops::Range;
+
 /// Every slot begins at a multiple of this.
 const SLOT_ALIGNMENT: u64 = 64 * 1024;
 /// Frames begin on a page.
 const PAGE: u64 = 4096;
 /// Areas that can live at the same time: as there are so many pages in the alignment of slots, so many areas have their frames at distinct offsets.
-pub const MAX_AREAS: usize = (SLOT_ALIGNMENT / PAGE) as usize;
+/// One page less, because no frame begins with its slot: the first page is the note's.
+pub const MAX_AREAS: usize = (SLOT_ALIGNMENT / PAGE - 1) as usize;
 const MAX_COLOUR: u64 = SLOT_ALIGNMENT - PAGE;
+
+/// The first bytes of the area's first slot: its header. They keep their memory as long as the area lives.
+pub const HEADER_SIZE: u64 = 64;
+/// The frame's note follows, up to the second page of each slot. Stock readers are told of frames only, which begin there or later.
+pub const NOTE_SIZE: u64 = PAGE - HEADER_SIZE;
 
 /// The slots that clients cannot take: one is being written, one is the newest frame.
 pub const RESERVE: usize = 2;
@@ -64,7 +72,7 @@ pub enum LayoutError {
 pub struct Layout {
     /// The area's id on the wire, from 1.
     pub generation: u32,
-    /// Which page of its slot a frame begins at, below [`MAX_AREAS`]; no two areas that live have the same.
+    /// Which page of its slot a frame begins at, from the second on, below [`MAX_AREAS`]; no two areas that live have the same.
     pub colour: usize,
     /// Bytes that a slot has for its frame.
     pub capacity: u64,
@@ -149,6 +157,17 @@ impl Layout {
         self.stride * slot as u64 + page(self.colour)
     }
 
+    /// Where the note of the frame in a slot begins.
+    pub fn note_offset(&self, slot: usize) -> u64 {
+        note_offset(self.offset(slot), self.stride)
+    }
+
+    /// The bytes of a slot that are given back when nobody needs it: all but the header.
+    pub fn returnable(&self, slot: usize) -> Range<u64> {
+        let header = if slot == 0 { PAGE } else { 0 };
+        self.bytes_of(slot) + header..self.bytes_of(slot + 1)
+    }
+
     /// The slot whose frame begins there.
     pub fn slot_at(&self, offset: u64) -> Option<usize> {
         let slot = usize::try_from(offset / self.stride).ok()?;
@@ -157,5 +176,15 @@ impl Layout {
 }
 
 fn page(colour: usize) -> u64 {
-    (colour as u64 * PAGE).min(MAX_COLOUR)
+    ((colour as u64 + 1) * PAGE).min(MAX_COLOUR)
+}
+
+/// Where the note of the frame at `offset` begins, in an area of slots of `stride` bytes.
+pub fn note_offset(offset: u64, stride: u64) -> u64 {
+    offset - offset % stride + HEADER_SIZE
+}
+
+/// Whether slots can be so many bytes apart.
+pub fn is_stride(stride: u64) -> bool {
+    stride > 0 && stride.is_multiple_of(SLOT_ALIGNMENT)
 }

@@ -146,9 +146,20 @@ impl Slots {
         })
     }
 
-    /// The bytes of a slot.
-    pub fn bytes(&self, index: usize) -> Range<u64> {
-        self.layout.bytes_of(index)..self.layout.bytes_of(index + 1)
+    /// The bytes of a slot that nobody needs, once the area is an old one.
+    pub fn returnable(&self, index: usize) -> Range<u64> {
+        self.layout.returnable(index)
+    }
+
+    /// Bytes that have memory. A free slot of an old area has given it back, but for the header.
+    pub fn memory(&self, is_current: bool) -> u64 {
+        let returned = |index| self.layout.returnable(index);
+        let returned = self
+            .free_slots()
+            .map(returned)
+            .map(|bytes| bytes.end - bytes.start);
+        let returned: u64 = if is_current { 0 } else { returned.sum() };
+        self.layout.bytes_of(self.reserved()) - returned
     }
 
     pub fn free_slots(&self) -> impl Iterator<Item = usize> {

@@ -132,3 +132,134 @@ impl AckParser {
         }))
     }
 }
+
+impl Ack {
+    /// The ack of a frame of that area, as a reader sends it.
+    pub fn encode(&self, generation: u32) -> Vec<u8> {
+        let mut out = Vec::with_capacity(MESSAGE_SIZE);
+        header(&mut out, ACK_BUFFER, generation, self.offset);
+        word(&mut out, 0);
+        out
+    }
+}
+
+/// Bytes that a name may have, with its NUL: what the system takes for one, and the slash.
+pub const MAX_NAME: usize = 256;
+
+/// What a server has said, as [`Message`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    NewArea {
+        generation: u32,
+        length: u64,
+        name: String,
+    },
+    CloseArea {
+        generation: u32,
+    },
+    NewBuffer {
+        generation: u32,
+        offset: u64,
+        size: u64,
+    },
+}
+
+/// A server said something that is none of its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotAMessage {
+    #[error("a message of type {kind}, which is not known")]
+    Kind { kind: u32 },
+    #[error("a name of {size} bytes, where 3 to {MAX_NAME} are possible")]
+    NameSize { size: u32 },
+    #[error("a name that is none of a shared memory object")]
+    Name,
+}
+
+/// Takes messages out of a byte stream, however it is cut.
+#[derive(Debug, Default, Clone)]
+pub struct MessageParser {
+    /// Of a message that is not whole yet.
+    partial: Vec<u8>,
+}
+
+impl MessageParser {
+    /// Bytes that are missing of the next message, as far as it is known; never 0. To read no more than these keeps what comes along with a message
+    /// apart from what comes with the next.
+    pub fn wanted(&self) -> usize {
+        let name = name_size(&self.partial).unwrap_or(0) as usize;
+        (MESSAGE_SIZE + name)
+            .saturating_sub(self.partial.len())
+            .max(1)
+    }
+
+    /// The next message of `bytes`, which is advanced past it; `None` when `bytes` is used up.
+    pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<Heard>, NotAMessage> {
+        loop {
+            let taken = self.wanted().min(bytes.len());
+            let (head, rest) = bytes.split_at(taken);
+            self.partial.extend_from_slice(head);
+            *bytes = rest;
+            if let Some(size) = name_size(&self.partial)
+                && !(3..=MAX_NAME).contains(&(size as usize))
+            {
+                return Err(NotAMessage::NameSize { size });
+            }
+            let whole = MESSAGE_SIZE + name_size(&self.partial).unwrap_or(0) as usize;
+            if self.partial.len() >= whole {
+                break;
+            }
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+        }
+        let heard = heard(&self.partial);
+        self.partial.clear();
+        heard.map(Some)
+    }
+}
+
+/// Of a new area's message whose fixed part is there.
+fn name_size(message: &[u8]) -> Option<u32> {
+    let fixed = message.get(..MESSAGE_SIZE)?;
+    (number(fixed, 0) == NEW_AREA).then(|| number(fixed, NAME_SIZE_AT))
+}
+
+fn heard(message: &[u8]) -> Result<Heard, NotAMessage> {
+    let generation = number(message, 4);
+    match number(message, 0) {
+        NEW_AREA => {
+            let name = message.get(MESSAGE_SIZE..).and_then(<[u8]>::split_last);
+            let (nul, name) = name.ok_or(NotAMessage::Name)?;
+            let name = std::str::from_utf8(name).map_err(|_| NotAMessage::Name)?;
+            let rest = name
+                .strip_prefix('/')
+                .filter(|rest| *nul == 0 && !rest.contains(['/', '\0']));
+            match rest {
+                Some("" | "." | "..") | None => Err(NotAMessage::Name),
+                Some(_) => Ok(Heard::NewArea {
+                    generation,
+                    length: long(message, 8),
+                    name: name.to_owned(),
+                }),
+            }
+        }
+        CLOSE_AREA => Ok(Heard::CloseArea { generation }),
+        NEW_BUFFER => Ok(Heard::NewBuffer {
+            generation,
+            offset: long(message, 8),
+            size: long(message, 8 + WORD),
+        }),
+        kind => Err(NotAMessage::Kind { kind }),
+    }
+}
+
+/// The message is whole; 0 stands for what cannot be missing then.
+fn number(message: &[u8], at: usize) -> u32 {
+    let bytes = message.get(at..).and_then(|rest| rest.first_chunk());
+    bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes))
+}
+
+fn long(message: &[u8], at: usize) -> u64 {
+    let bytes = message.get(at..).and_then(|rest| rest.first_chunk());
+    bytes.map_or(0, |bytes| usize::from_ne_bytes(*bytes) as u64)
+}

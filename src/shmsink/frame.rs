@@ -56,6 +56,13 @@ impl Format {
         }
     }
 
+    pub fn video(&self) -> Option<&gst_video::VideoInfo> {
+        match self {
+            Self::Bytes => None,
+            Self::Video(info) => Some(info),
+        }
+    }
+
     /// How large frames are going to be, if the caps say it.
     pub fn planned_size(&self) -> Option<usize> {
         match self {

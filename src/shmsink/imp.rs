@@ -20,8 +20,11 @@ use super::{
     stats,
     stream::{PublishError, Published, Stream},
 };
+use crate::notes::clock::Timebase;
+use crate::notes::fields;
 use crate::os::area::AreaError;
 use crate::os::listener::ListenError;
+use crate::shm::header::StreamState;
 use crate::shm::layout::LayoutError;
 use crate::shm::layout::UPSTREAM;
 use crate::shm::server::Why;
@@ -34,6 +37,8 @@ pub struct ShmSink {
     /// Taken out by the streaming thread while it is at work, so that no lock is held over it.
     stream: Mutex<Option<Box<Stream>>>,
     drop_reports: Mutex<DropReports>,
+    /// While the element plays.
+    timebase: Mutex<Option<Timebase>>,
 }
 
 impl ShmSink {
@@ -151,6 +156,7 @@ impl ObjectImpl for ShmSink {
 
     fn constructed(&self) {
         self.parent_constructed();
+        fields::register();
         // A server of frames has nothing to synchronise, readers do; and a frame kept as last sample is one that the camera misses.
         let sink = self.obj();
         sink.set_sync(false);
@@ -250,7 +256,7 @@ impl ObjectImpl for ShmSink {
         // Only when the application forgot the NULL state.
         let session = self.session.lock().take();
         if let Some(session) = session {
-            session.stop(&self.obj());
+            session.stop(&self.obj(), false);
         }
     }
 }
@@ -284,6 +290,18 @@ impl ElementImpl for ShmSink {
         });
         &TEMPLATES
     }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        // The clock and the beginning of running time stay while the element plays.
+        let timebase = (transition == gst::StateChange::PausedToPlaying)
+            .then(|| Timebase::of(&*self.obj()))
+            .flatten();
+        *self.timebase.lock() = timebase;
+        self.parent_change_state(transition)
+    }
 }
 
 impl BaseSinkImpl for ShmSink {
@@ -313,18 +331,18 @@ impl BaseSinkImpl for ShmSink {
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         let session = self.session.lock().take();
-        if let Some(session) = session {
-            session.stop(&self.obj());
-        }
         let stream = self.stream.lock().take();
+        if let Some(session) = session {
+            let has_ended = stream.as_ref().is_some_and(|stream| stream.has_ended());
+            session.stop(&self.obj(), has_ended);
+        }
         drop(stream);
         Ok(())
     }
 
     fn set_caps(&self, caps: &gst::Caps) -> Result<(), gst::LoggableError> {
-        let format = Format::from_caps(caps);
         if let Some(stream) = self.stream.lock().as_mut() {
-            stream.set_format(format);
+            stream.set_caps(caps);
         }
         Ok(())
     }
@@ -357,11 +375,23 @@ impl BaseSinkImpl for ShmSink {
     }
 
     fn event(&self, event: gst::Event) -> bool {
-        if event.type_() == gst::EventType::Eos
-            && let Some(shared) = self.shared()
-        {
-            let limit = self.settings.lock().eos_drain_timeout;
-            shared.drain(Duration::from_nanos(limit));
+        match event.view() {
+            gst::EventView::Segment(segment) => {
+                if let Some(stream) = self.stream.lock().as_mut() {
+                    stream.set_segment(segment.segment());
+                }
+            }
+            gst::EventView::Eos(_) => {
+                if let Some(shared) = self.shared() {
+                    if let Some(stream) = self.stream.lock().as_mut() {
+                        stream.end();
+                    }
+                    shared.tell_state(StreamState::Ended);
+                    let limit = self.settings.lock().eos_drain_timeout;
+                    shared.drain(Duration::from_nanos(limit));
+                }
+            }
+            _ => (),
         }
         self.parent_event(event)
     }
@@ -384,7 +414,8 @@ impl BaseSinkImpl for ShmSink {
         let shared = self.shared().ok_or(gst::FlowError::Flushing)?;
         self.wait_for_first_client(&shared)?;
         let mut stream = self.stream.lock().take().ok_or(gst::FlowError::Flushing)?;
-        let published = stream.publish(&shared, buffer);
+        let timebase = self.timebase.lock().clone();
+        let published = stream.publish(&shared, buffer, timebase.as_ref());
         *self.stream.lock() = Some(stream);
         match published {
             Ok(Published::Yes) => (),

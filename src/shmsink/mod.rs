@@ -1,4 +1,4 @@
-//! `shmsink-rs`: gives frames to any number of stock `shmsrc` in other processes, and waits for none of them.
+//! `shmsink-rs`: gives frames to any number of `shmsrc-rs` and stock `shmsrc` in other processes, and waits for none of them.
 //!
 //! # Threads and locks
 //!
@@ -12,10 +12,13 @@
 //!
 //! Locks, each a leaf: `Shared::state`, under which nothing is called but the pure state machine of `crate::shm`; `Shared::kept`, a list of buffers, which are made and
 //! looked at under it, and dropped when it was left; an area's list of lent bytes; the reaper's queue. No two are ever held together. No system call, no copy, no log line, no signal and no GStreamer
-//! happens with one held. The GstObject lock is never taken. The properties' lock is held to copy them.
+//! happens with one held. The GstObject lock is taken only by changes of state, to ask for clock and base time. The properties' and the time base's locks are held to copy them.
 //!
 //! The wake protocol: the streaming thread publishes under the lock, unlocks, *then* writes the eventfd; the control thread empties the
 //! eventfd, *then* looks at the state under the lock. A frame published before the look is sent by it, a later one wakes again.
+//!
+//! A frame's note ([`crate::shm::note`]) is written by the streaming thread between the claim of a slot and its publication, while nobody else has the
+//! slot, and stays as it is until nobody has. The header's state is one word, written before the sockets are closed, which is what makes readers look at it.
 //!
 //! A signal handler may do what it likes, setting the element to NULL included, and take as long as it likes: it runs on the notifier's thread,
 //! which nobody waits for. Only newcomers do, when it is far behind. Signals come in the order of what happened, and may come after NULL.

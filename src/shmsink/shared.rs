@@ -10,6 +10,8 @@ use std::{
 use crate::histogram::Histogram;
 use crate::os::area::Area;
 use crate::os::poll::Waker;
+use crate::shm::header;
+use crate::shm::header::StreamState;
 use crate::shm::server::Server;
 use crate::sync::Arc;
 use crate::sync::Condvar;
@@ -97,6 +99,17 @@ impl Shared {
 
     pub fn waker(&self) -> &Waker {
         &self.waker
+    }
+
+    /// Writes into the header of every area what became of the stream, for readers to find when their connection ends.
+    pub fn tell_state(&self, stream: StreamState) {
+        let areas: Vec<Arc<Area>> = self.lock().areas.values().cloned().collect();
+        let word = stream.encode();
+        for area in areas {
+            if let Some(mut state) = area.lend(header::STATE_AT, word.len() as u64) {
+                state.copy_from_slice(&word);
+            }
+        }
     }
 
     /// The time that the server's events carry.

@@ -8,10 +8,15 @@ use super::{
     settings::Settings,
     shared::Shared,
 };
+use crate::notes::clock::Timebase;
+use crate::notes::writer::NoteWriter;
+use crate::notes::writer::Place;
 use crate::os::area::{self, Area, AreaError};
 use crate::os::reaper;
-use crate::shm::layout::LayoutError;
-use crate::shm::server::Admission;
+use crate::shm::header::Header;
+use crate::shm::header::StreamState;
+use crate::shm::layout::{Layout, LayoutError, NOTE_SIZE};
+use crate::shm::server::{Admission, Claim};
 use crate::sync::Arc;
 
 /// How long to wait for memory that is on its way back.
@@ -40,7 +45,10 @@ pub(super) enum Published {
 pub(super) struct Stream {
     format: Format,
     area_mode: u32,
-    area: Option<Arc<Area>>,
+    area: Option<(Arc<Area>, Layout)>,
+    notes: NoteWriter,
+    /// EOS has come.
+    ended: bool,
     /// The frame size that the current area was made for.
     planned: u64,
 }
@@ -51,19 +59,39 @@ impl Stream {
             format: Format::Bytes,
             area_mode: settings.area_mode(),
             area: None,
+            notes: NoteWriter::default(),
+            ended: false,
             planned: 0,
         }
     }
 
-    pub fn set_format(&mut self, format: Format) {
-        self.format = format;
+    pub fn set_caps(&mut self, caps: &gst::Caps) {
+        self.format = Format::from_caps(caps);
+        if let Err(error) = self.notes.set_caps(caps, self.format.video()) {
+            gst::warning!(CAT, "Readers are not told the caps: {error}");
+        }
     }
 
-    /// Gives the frame to every client that has a credit, or to none if there is none. One copy at most, one wake, and no waiting.
+    pub fn set_segment(&mut self, segment: &gst::Segment) {
+        self.notes.set_segment(segment);
+    }
+
+    /// EOS has come, and readers were told. A frame after this means that the stream goes on.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Gives the frame to every client that has a credit, or to none if there is none. One copy at most, one wake, and no waiting. `timebase` is
+    /// what running times are of.
     pub fn publish(
         &mut self,
         shared: &Shared,
         buffer: &gst::BufferRef,
+        timebase: Option<&Timebase>,
     ) -> Result<Published, PublishError> {
         let begun = Instant::now();
         let size = self.format.sent_size(buffer) as u64;
@@ -78,22 +106,26 @@ impl Stream {
             self.make_area(shared, size.max(planned as u64))?;
             self.planned = planned as u64;
         }
-        let claim = loop {
+        let (claim, sequence) = loop {
             let at = self.place_of(buffer);
             let mut state = shared.lock();
+            let sequence = state.server.next_sequence();
             let admission = state.server.admit(size, at);
             if matches!(admission, Admission::NoClient | Admission::NoSlot) {
                 state.times.push.record(begun.elapsed());
             }
             drop(state);
             match admission {
-                Admission::Claimed(claim) => break claim,
+                Admission::Claimed(claim) => break (claim, sequence),
                 Admission::NeedsArea => self.grow(shared, size)?,
                 Admission::NeedsFreshArea => self.make_fresh_area(shared, size)?,
                 Admission::NoClient => return Ok(Published::Yes),
                 Admission::NoSlot => return Ok(Published::Dropped),
             }
         };
+        if std::mem::take(&mut self.ended) {
+            shared.tell_state(StreamState::Running);
+        }
         let mut took = None;
         if claim.filled {
             if let Some(memory) = buffer.memory(0) {
@@ -104,7 +136,7 @@ impl Stream {
             let copied = self
                 .area
                 .as_ref()
-                .and_then(|area| area.lend(claim.offset, size))
+                .and_then(|(area, _)| area.lend(claim.offset, size))
                 .ok_or(FrameError::NoRoom)
                 .and_then(|mut slot| self.format.copy(buffer, &mut slot));
             if let Err(error) = copied {
@@ -113,6 +145,7 @@ impl Stream {
             }
             took = Some(copy_begun.elapsed());
         }
+        self.note(buffer, &claim, size, sequence, timebase);
         let now = shared.now();
         let mut state = shared.lock();
         let wake = state.server.handle_frame_published(claim, size, now);
@@ -128,12 +161,36 @@ impl Stream {
         Ok(Published::Yes)
     }
 
+    /// Writes what the wire does not say about the frame in that slot.
+    fn note(
+        &mut self,
+        buffer: &gst::BufferRef,
+        claim: &Claim,
+        size: u64,
+        sequence: u64,
+        timebase: Option<&Timebase>,
+    ) {
+        let page = self
+            .area
+            .as_ref()
+            .and_then(|(area, layout)| area.lend(layout.note_offset(claim.slot), NOTE_SIZE));
+        if let Some(mut page) = page {
+            let place = Place {
+                generation: claim.generation,
+                offset: claim.offset,
+                size,
+                sequence,
+            };
+            self.notes.write(buffer, place, timebase, &mut page);
+        }
+    }
+
     /// Where the frame lies in the area, if upstream has written it there as it is to be sent.
     fn place_of(&self, buffer: &gst::BufferRef) -> Option<u64> {
         if buffer.n_memory() != 1 || !self.format.is_as_sent(buffer) {
             return None;
         }
-        let area = self.area.as_ref()?;
+        let (area, _) = self.area.as_ref()?;
         let map = buffer.peek_memory(0).map_readable().ok()?;
         area.offset_of(map.as_ptr())
     }
@@ -194,7 +251,18 @@ impl Stream {
             let layout = server.plan_area(size)?;
             (layout, server.slots_at_first(&layout))
         };
-        let area = Area::create(layout.length(), layout.bytes_of(slots), self.area_mode)?;
+        let length = layout.length();
+        let area = Area::create(length, layout.bytes_of(slots), self.area_mode)?;
+        let header = Header {
+            generation: layout.generation,
+            stride: layout.stride,
+            length,
+            state: StreamState::Running,
+        };
+        let header = header.encode();
+        if let Some(mut place) = area.lend(0, header.len() as u64) {
+            place.copy_from_slice(&header);
+        }
         {
             let mut state = shared.lock();
             state.server.handle_area(layout, area.name(), slots);
@@ -210,7 +278,7 @@ impl Stream {
             layout.upstream,
             layout.surplus
         );
-        self.area = Some(area);
+        self.area = Some((area, layout));
         // It gives the other slots their memory. The old area may be nobody's now, and old clients may have to go.
         shared.waker().wake();
         Ok(())

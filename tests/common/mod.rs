@@ -4,10 +4,12 @@
 
 pub mod client;
 pub mod frames;
+pub mod producer;
 pub mod random;
 pub mod reader;
 pub mod rig;
 pub mod source;
+pub mod source_rs;
 pub mod watchdog;
 
 use std::{

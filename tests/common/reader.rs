@@ -29,6 +29,8 @@ const UNTIL: &str = "SHM_READER_UNTIL";
 const HOLD: &str = "SHM_READER_HOLD";
 /// Elements between source and sink, as for gst-launch.
 const CHAIN: &str = "SHM_READER_CHAIN";
+/// Read with `shmsrc-rs` instead of `shmsrc`, with these properties.
+const OURS: &str = "SHM_READER_OURS";
 /// Let the sink keep its last sample, as sinks do by default.
 const LAST_SAMPLE: &str = "SHM_READER_LAST_SAMPLE";
 
@@ -59,10 +61,17 @@ pub fn run_if_asked() {
     let until = number(UNTIL);
     let generator = number(SIZE).map(|size| Generator::new(size as usize));
     let hold = number(HOLD).unwrap_or(0) as usize;
-    let source = gst::ElementFactory::make("shmsrc")
-        .property("socket-path", &path)
-        .build()
-        .unwrap();
+    let source = match std::env::var(OURS) {
+        Ok(properties) => {
+            gstlibcamerars::plugin_register_static().unwrap();
+            let description = format!("shmsrc-rs socket-path={path} {properties}");
+            gst::parse::launch(&description).unwrap()
+        }
+        Err(_) => gst::ElementFactory::make("shmsrc")
+            .property("socket-path", &path)
+            .build()
+            .unwrap(),
+    };
     let sink = gst_app::AppSink::builder()
         .sync(false)
         // It keeps the frame that it handed out last, like most sinks; no other, please.
@@ -120,8 +129,10 @@ pub fn run_if_asked() {
     let bus = pipeline.bus().unwrap();
     std::thread::spawn(move || {
         for message in bus.iter_timed(gst::ClockTime::NONE) {
-            if let gst::MessageView::Error(error) = message.view() {
-                say(&format!("error {}", error.error()));
+            match message.view() {
+                gst::MessageView::Error(error) => say(&format!("error {}", error.error())),
+                gst::MessageView::Eos(_) => say("eos"),
+                _ => (),
             }
         }
     });
@@ -234,6 +245,8 @@ pub struct ReaderOptions<'a> {
     /// Elements between source and sink.
     pub chain: Option<&'a str>,
     pub last_sample: bool,
+    /// Read with `shmsrc-rs`, with these properties.
+    pub ours: Option<&'a str>,
     /// A command that runs the reader, such as unshare with its options.
     pub inside: &'a [&'a str],
 }
@@ -263,6 +276,9 @@ impl Reader {
         }
         if let Some(chain) = options.chain {
             command.env(CHAIN, chain);
+        }
+        if let Some(properties) = options.ours {
+            command.env(OURS, properties);
         }
         if options.last_sample {
             command.env(LAST_SAMPLE, "1");

@@ -136,7 +136,7 @@ impl Server {
         let generation = area.generation();
         let free: Vec<_> = area
             .free_slots()
-            .map(|slot| (generation, area.bytes(slot)))
+            .map(|slot| (generation, area.returnable(slot)))
             .collect();
         self.freed.extend(free);
         self.current = None;

@@ -191,7 +191,7 @@ impl Server {
     pub(super) fn note_free(&mut self, generation: u32, slot: usize, free: bool) {
         if free
             && self.current != Some(generation)
-            && let Some(bytes) = self.area(generation).map(|area| area.bytes(slot))
+            && let Some(bytes) = self.area(generation).map(|area| area.returnable(slot))
         {
             self.freed.push((generation, bytes));
         }

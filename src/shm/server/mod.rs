@@ -168,6 +168,11 @@ impl Server {
         Ok(id)
     }
 
+    /// The sequence number of the next frame that is published.
+    pub fn next_sequence(&self) -> u64 {
+        self.sequence + 1
+    }
+
     /// A frame of `size` bytes came in. `at` is where it lies in the current area, if it does.
     pub fn admit(&mut self, size: u64, at: Option<u64>) -> Admission {
         let nobody = self.clients.values().all(Client::is_evicted);
@@ -367,11 +372,7 @@ impl Server {
             shm_bytes: self
                 .areas
                 .iter()
-                .map(|area| {
-                    let is_current = self.current == Some(area.generation());
-                    let unused = if is_current { 0 } else { area.free() };
-                    area.layout().bytes_of(area.reserved() - unused)
-                })
+                .map(|area| area.memory(self.current == Some(area.generation())))
                 .sum(),
             areas_retired: self.areas.len() - usize::from(current.is_some()),
             counters: self.counters,

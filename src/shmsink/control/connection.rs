@@ -3,6 +3,7 @@
 use std::{io, os::fd::OwnedFd};
 
 use super::Control;
+use crate::os::area::Area;
 use crate::os::peer::Peer;
 use crate::os::peer::Received;
 use crate::os::peer::Sent;
@@ -10,7 +11,9 @@ use crate::os::poll::Poller;
 use crate::shm::client::ClientId;
 use crate::shm::client::Peer as Facts;
 use crate::shm::wire::AckParser;
+use crate::shm::wire::Message;
 use crate::shmsink::CAT;
+use crate::shmsink::shared::State;
 use crate::sync::Arc;
 
 /// Set in the token of a client's process.
@@ -28,6 +31,8 @@ pub(super) struct Connection {
     acks: AckParser,
     /// The message that is next on the socket. Not empty for longer only while the socket is full.
     message: Vec<u8>,
+    /// What goes along with it: the memory that it announces.
+    area: Option<Arc<Area>>,
     waits_for_room: bool,
 }
 
@@ -41,6 +46,7 @@ impl Connection {
             leaves: false,
             acks: AckParser::default(),
             message: Vec::new(),
+            area: None,
             waits_for_room: false,
         }
     }
@@ -57,6 +63,7 @@ impl Connection {
     pub fn leave(&mut self) {
         self.leaves = true;
         self.message.clear();
+        self.area = None;
         self.waits_for_room = false;
         self.peer.finish();
     }
@@ -66,9 +73,11 @@ impl Connection {
         if self.message.is_empty() {
             return Ok(());
         }
-        let full = match self.peer.send(&self.message) {
+        let area = self.area.as_ref().map(|area| area.readable());
+        let full = match self.peer.send(&self.message, area) {
             Sent::Whole => {
                 self.message.clear();
+                self.area = None;
                 false
             }
             Sent::Full => true,
@@ -145,13 +154,16 @@ impl Control {
     /// Has something to send for those that have sent what they had. False when there is nothing.
     fn next_messages(&mut self) -> bool {
         let now = self.shared.now();
-        let server = &mut self.shared.lock().server;
+        let State { server, areas, .. } = &mut *self.shared.lock();
         let mut some = false;
         for connection in self.connections.values_mut() {
             if connection.message.is_empty()
                 && let Some(message) = server.poll_transmit(connection.id, now)
             {
                 message.encode(&mut connection.message);
+                if let Message::NewArea { generation, .. } = message {
+                    connection.area = areas.get(&generation).cloned();
+                }
                 some = true;
             }
         }

@@ -1,0 +1,93 @@
+//! The connection to a producer, and the frames that came over it.
+
+use std::{io, path::Path};
+
+use crate::os::mapping::Part;
+use crate::os::poll::Waker;
+use crate::os::server::Server;
+use crate::shm::unsent::Unsent;
+use crate::shm::wire::Ack;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+/// Lives as long as the element reads from it, or somebody has a frame of it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    server: Server,
+    unsent: Unsent<Vec<u8>>,
+    outstanding: AtomicU64,
+    waker: Arc<Waker>,
+}
+
+impl Connection {
+    pub fn open(path: &Path, waker: &Arc<Waker>) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            server: Server::connect(path)?,
+            unsent: Unsent::default(),
+            outstanding: AtomicU64::new(0),
+            waker: waker.clone(),
+        }))
+    }
+
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Frames that somebody has.
+    pub fn outstanding(&self) -> u64 {
+        self.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// There are acks that the socket had no room for.
+    pub fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    /// The producer may write there again. Never waits.
+    pub fn ack(&self, generation: u32, offset: u64) {
+        self.unsent.push(Ack { offset }.encode(generation));
+        self.flush();
+    }
+
+    /// Sends what the socket has room for.
+    pub fn flush(&self) {
+        self.unsent
+            .flush(|message| self.server.send(message), || self.waker.wake());
+    }
+}
+
+/// A frame in the producer's memory, acked when nobody has it any more.
+#[derive(Debug)]
+pub(super) struct Held {
+    connection: Arc<Connection>,
+    part: Option<Part>,
+    generation: u32,
+    offset: u64,
+}
+
+impl Held {
+    pub fn new(connection: &Arc<Connection>, part: Part, generation: u32, offset: u64) -> Self {
+        connection.outstanding.fetch_add(1, Ordering::Relaxed);
+        Self {
+            connection: connection.clone(),
+            part: Some(part),
+            generation,
+            offset,
+        }
+    }
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.part.as_ref().map_or(&[], AsRef::as_ref)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Nothing of it is mapped for this frame once the producer may write there.
+        drop(self.part.take());
+        self.connection.outstanding.fetch_sub(1, Ordering::Relaxed);
+        self.connection.ack(self.generation, self.offset);
+    }
+}

@@ -1,0 +1,473 @@
+//! The virtual functions, which delegate.
+
+use std::{
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use gst::subclass::prelude::*;
+use gst_base::{
+    prelude::*,
+    subclass::{base_src::CreateSuccess, prelude::*},
+};
+
+use super::{
+    CAT,
+    connection::Connection,
+    properties::PROPERTIES,
+    session::{Control, Notice, Session, Stop},
+    settings::Settings,
+    stats::{self, Counters},
+    stream::{Context, Made, NewCaps, Stream, StreamError},
+};
+use crate::notes::clock::Timebase;
+use crate::notes::fields;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, LazyLock, Mutex};
+
+/// Bytes of a path that fit a socket address, without the NUL.
+const MAX_PATH: usize = 107;
+
+#[derive(Debug, Default)]
+pub struct ShmSrc {
+    settings: Mutex<Settings>,
+    control: Mutex<Option<Arc<Control>>>,
+    /// Taken out by the streaming thread while it is at work, so that no lock is held over it.
+    stream: Mutex<Option<Box<Stream>>>,
+    /// For the statistics only.
+    connection: Mutex<Option<Arc<Connection>>>,
+    counters: Mutex<Counters>,
+    area_name: Mutex<Option<String>>,
+    /// While the element plays.
+    timebase: Mutex<Option<Timebase>>,
+    /// Frames come without caps: downstream's are asked for.
+    asks_downstream: AtomicBool,
+    /// The stream is at its end, until the element is started again.
+    has_ended: AtomicBool,
+    /// The streaming thread has left `create` and not come back.
+    has_left: AtomicBool,
+}
+
+#[glib::object_subclass]
+impl ObjectSubclass for ShmSrc {
+    const NAME: &'static str = "GstShmSrcRs";
+    type Type = super::ShmSrc;
+    type ParentType = gst_base::PushSrc;
+}
+
+impl ObjectImpl for ShmSrc {
+    fn properties() -> &'static [glib::ParamSpec] {
+        &PROPERTIES
+    }
+
+    fn constructed(&self) {
+        self.parent_constructed();
+        fields::register();
+        let source = self.obj();
+        source.set_live(Settings::default().is_live);
+        source.set_format(gst::Format::Time);
+    }
+
+    fn set_property(&self, _id: usize, value: &glib::Value, pspec: &glib::ParamSpec) {
+        match pspec.name() {
+            "socket-path" => {
+                // A string property holds any bytes, and reading those that are not UTF-8 as a string panics.
+                let path = value.get::<Option<PathBuf>>().ok().flatten();
+                let path = path.map(|path| path.into_os_string().into_string());
+                let (path, odd) = match path {
+                    Some(Ok(path)) => (Some(path), None),
+                    Some(Err(path)) => (None, Some(path)),
+                    None => (None, None),
+                };
+                self.settings.lock().socket_path = path;
+                if let Some(path) = odd {
+                    gst::element_imp_warning!(
+                        self,
+                        gst::ResourceError::Settings,
+                        ("socket-path {path:?} is not UTF-8 and is not used. Choose another path")
+                    );
+                }
+            }
+            "is-live" => {
+                let is_live = value.get().unwrap_or_default();
+                self.settings.lock().is_live = is_live;
+                self.obj().set_live(is_live);
+            }
+            "reconnect" => self.settings.lock().reconnect = value.get().unwrap_or_default(),
+            name => gst::error!(CAT, imp = self, "Property {name} cannot be set"),
+        }
+    }
+
+    fn property(&self, _id: usize, pspec: &glib::ParamSpec) -> glib::Value {
+        let settings = self.settings.lock().clone();
+        match pspec.name() {
+            "socket-path" => settings.socket_path.to_value(),
+            "is-live" => settings.is_live.to_value(),
+            "reconnect" => settings.reconnect.to_value(),
+            "shm-area-name" => self.area_name.lock().clone().to_value(),
+            "stats" => {
+                let counters = *self.counters.lock();
+                let connection = self.connection.lock().clone();
+                let outstanding = connection.map_or(0, |connection| connection.outstanding());
+                stats::structure(&counters, outstanding).to_value()
+            }
+            _ => pspec.default_value().clone(),
+        }
+    }
+}
+
+impl GstObjectImpl for ShmSrc {}
+
+impl ElementImpl for ShmSrc {
+    fn metadata() -> Option<&'static gst::subclass::ElementMetadata> {
+        static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock::new(|| {
+            gst::subclass::ElementMetadata::new(
+                "Shared memory source (with caps and times)",
+                "Source",
+                "Reads what shmsink-rs in another process gives, with its caps, timestamps and metas, without a copy; waits for its producer to come \
+                 and to come back. Reads a stock shmsink as well",
+                env!("CARGO_PKG_NAME"),
+            )
+        });
+        Some(&METADATA)
+    }
+
+    fn pad_templates() -> &'static [gst::PadTemplate] {
+        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
+            gst::PadTemplate::new(
+                "src",
+                gst::PadDirection::Src,
+                gst::PadPresence::Always,
+                &gst::Caps::new_any(),
+            )
+            .into_iter()
+            .collect()
+        });
+        &TEMPLATES
+    }
+
+    fn change_state(
+        &self,
+        transition: gst::StateChange,
+    ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
+        // The clock and the beginning of running time stay while the element plays.
+        let plays = transition == gst::StateChange::PausedToPlaying;
+        *self.timebase.lock() = plays.then(|| Timebase::of(&*self.obj())).flatten();
+        let is_live = self.settings.lock().is_live;
+        if let Some(control) = self.control().filter(|_| is_live) {
+            match transition {
+                gst::StateChange::PlayingToPaused => control.set_paused(true),
+                gst::StateChange::PausedToPlaying => control.set_paused(false),
+                _ => (),
+            }
+        }
+        let changed = self.parent_change_state(transition)?;
+        if plays && is_live {
+            self.come_back();
+        }
+        Ok(changed)
+    }
+}
+
+impl BaseSrcImpl for ShmSrc {
+    fn start(&self) -> Result<(), gst::ErrorMessage> {
+        let path = self.settings.lock().socket_path.clone().unwrap_or_default();
+        match path.len() {
+            0 => {
+                return Err(gst::error_msg!(
+                    gst::ResourceError::NotFound,
+                    ("no socket path. Set socket-path to that of the sink, such as /tmp/camera")
+                ));
+            }
+            1..=MAX_PATH => (),
+            length => {
+                return Err(gst::error_msg!(
+                    gst::ResourceError::NotFound,
+                    ("socket path of {length} bytes is too long: a socket address has room for {MAX_PATH}. Choose a shorter socket-path for both \
+                         sides")
+                ));
+            }
+        }
+        let failed = |error: std::io::Error| {
+            gst::error_msg!(
+                gst::ResourceError::OpenRead,
+                ("cannot wait for a producer: {error}")
+            )
+        };
+        let control = Arc::new(Control::new().map_err(failed)?);
+        let session = Session::new(Path::new(&path), &control).map_err(failed)?;
+        *self.counters.lock() = Counters::default();
+        self.asks_downstream.store(false, Ordering::Relaxed);
+        self.has_ended.store(false, Ordering::Relaxed);
+        self.has_left.store(false, Ordering::SeqCst);
+        *self.control.lock() = Some(control);
+        *self.stream.lock() = Some(Box::new(Stream::new(session)));
+        Ok(())
+    }
+
+    fn stop(&self) -> Result<(), gst::ErrorMessage> {
+        let control = self.control.lock().take();
+        let stream = self.stream.lock().take();
+        let connection = self.connection.lock().take();
+        // The last of the connection goes here, or with the last frame.
+        if let Some(mut stream) = stream {
+            stream.session.leave();
+        }
+        drop((control, connection));
+        *self.area_name.lock() = None;
+        *self.counters.lock() = Counters::default();
+        Ok(())
+    }
+
+    fn is_seekable(&self) -> bool {
+        false
+    }
+
+    /// The producer's caps come with its frames, and are set then. If it tells none, they are what downstream takes, should that be something
+    /// certain; a stock `shmsrc` leaves it to the capsfilter behind it, but then caps that are told later come too late.
+    fn negotiate(&self) -> Result<(), gst::LoggableError> {
+        if !self.asks_downstream.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut caps = self.obj().src_pad().peer_query_caps(None);
+        if caps.is_empty() {
+            return Err(gst::loggable_error!(CAT, "downstream takes nothing"));
+        }
+        if caps.is_any() {
+            return Ok(());
+        }
+        caps.fixate();
+        // It is refused by a pad that is flushing, too; then pushing the buffer says the same.
+        let _ = self.obj().set_caps(&caps);
+        Ok(())
+    }
+
+    /// Frames are in the producer's memory: a pool of downstream's would be activated for nothing.
+    fn decide_allocation(
+        &self,
+        query: &mut gst::query::Allocation,
+    ) -> Result<(), gst::LoggableError> {
+        while query.allocation_pools().next().is_some() {
+            query.remove_nth_allocation_pool(0);
+        }
+        Ok(())
+    }
+
+    fn unlock(&self) -> Result<(), gst::ErrorMessage> {
+        if let Some(control) = self.control() {
+            control.set_unlocked(true);
+        }
+        Ok(())
+    }
+
+    fn unlock_stop(&self) -> Result<(), gst::ErrorMessage> {
+        if let Some(control) = self.control() {
+            control.set_unlocked(false);
+        }
+        Ok(())
+    }
+
+    fn query(&self, query: &mut gst::QueryRef) -> bool {
+        match query.view_mut() {
+            gst::QueryViewMut::Latency(latency) => {
+                let is_live = self.settings.lock().is_live;
+                let min = gst::ClockTime::from_nseconds(self.counters.lock().latency);
+                latency.set(is_live, min, gst::ClockTime::NONE);
+                true
+            }
+            _ => BaseSrcImplExt::parent_query(self, query),
+        }
+    }
+}
+
+impl PushSrcImpl for ShmSrc {
+    fn create(
+        &self,
+        _buffer: Option<&mut gst::BufferRef>,
+    ) -> Result<CreateSuccess, gst::FlowError> {
+        self.has_left.store(false, Ordering::SeqCst);
+        let created = self.next_buffer();
+        if created == Err(gst::FlowError::Flushing) {
+            self.has_left.store(true, Ordering::SeqCst);
+        }
+        created.map(CreateSuccess::NewBuffer)
+    }
+}
+
+impl ShmSrc {
+    fn control(&self) -> Option<Arc<Control>> {
+        self.control.lock().clone()
+    }
+
+    fn next_buffer(&self) -> Result<gst::Buffer, gst::FlowError> {
+        if self.has_ended.load(Ordering::Relaxed) {
+            return Err(gst::FlowError::Eos);
+        }
+        let mut stream = self.stream.lock().take().ok_or(gst::FlowError::Flushing)?;
+        let made = self.make(&mut stream);
+        *self.stream.lock() = Some(stream);
+        let made = made.map_err(|error| self.end(&error))?;
+        self.announce(&made.caps)?;
+        Ok(made.buffer)
+    }
+
+    /// The next frame as a buffer.
+    fn make(&self, stream: &mut Stream) -> Result<Made, StreamError> {
+        let delivery = stream.session.next(
+            || self.settings.lock().reconnect,
+            |notice| self.note(notice),
+            || self.counters.lock().skipped += 1,
+        );
+        let delivery = delivery?;
+        let size = delivery.frame.size;
+        if self.was_interrupted(stream) {
+            stream.interrupt();
+        }
+        let timebase = self.timebase.lock().clone();
+        let context = Context {
+            timebase: timebase.as_ref(),
+            is_live: self.settings.lock().is_live,
+        };
+        let made = stream.make(delivery, context)?;
+        let latency = stream.latency;
+        let told = {
+            let counters = &mut *self.counters.lock();
+            counters.received += 1;
+            counters.bytes += size;
+            counters.missed += made.missed;
+            counters.without_note += u64::from(!made.has_note);
+            counters.caps_changes += u64::from(made.caps != NewCaps::Same);
+            std::mem::replace(&mut counters.latency, latency)
+        };
+        if told != latency {
+            let source = self.obj();
+            // Without a bus there is nobody to tell.
+            let _ = source.post_message(gst::message::Latency::builder().src(&*source).build());
+        }
+        Ok(made)
+    }
+
+    /// The frame comes over another connection than the one before.
+    fn was_interrupted(&self, stream: &Stream) -> bool {
+        let now = stream.session.connection().cloned();
+        let before = std::mem::replace(&mut *self.connection.lock(), now.clone());
+        match (before, now) {
+            (Some(before), Some(now)) => !Arc::ptr_eq(&before, &now),
+            _ => true,
+        }
+    }
+
+    fn note(&self, notice: Notice) {
+        match notice {
+            Notice::Connected(name) => {
+                {
+                    let counters = &mut *self.counters.lock();
+                    counters.connected = true;
+                    counters.connections += 1;
+                }
+                gst::info!(CAT, imp = self, "Connected");
+                *self.area_name.lock() = Some(name);
+            }
+            Notice::Area(name) => *self.area_name.lock() = Some(name),
+            Notice::Waiting(stop) => {
+                self.counters.lock().connected = false;
+                *self.area_name.lock() = None;
+                // Closed here, unless somebody has a frame of it.
+                let connection = self.connection.lock().take();
+                drop(connection);
+                gst::element_imp_warning!(
+                    self,
+                    gst::ResourceError::NotFound,
+                    ("Waiting for a producer: {stop}")
+                );
+            }
+        }
+    }
+
+    /// Says why the stream ends. After an error of ours that is EOS: anything else makes GstBaseSrc post a second one, which says nothing.
+    fn end(&self, error: &StreamError) -> gst::FlowError {
+        if matches!(error, StreamError::Stop(Stop::Unlocked)) {
+            return gst::FlowError::Flushing;
+        }
+        self.has_ended.store(true, Ordering::Relaxed);
+        let text = error.to_string();
+        match error {
+            StreamError::Stop(Stop::End | Stop::Stopped { .. }) => return gst::FlowError::Eos,
+            StreamError::Stop(Stop::Connect { .. } | Stop::Refused { .. }) => {
+                gst::element_imp_error!(self, gst::ResourceError::OpenRead, ("{text}"));
+            }
+            StreamError::Stop(Stop::Map { .. }) => {
+                gst::element_imp_error!(self, gst::ResourceError::NotAuthorized, ("{text}"));
+            }
+            StreamError::Stop(_) => {
+                gst::element_imp_error!(self, gst::ResourceError::Read, ("{text}"));
+            }
+            StreamError::Frame(_) => {
+                gst::element_imp_error!(self, gst::StreamError::Format, ("{text}"));
+            }
+        }
+        gst::FlowError::Eos
+    }
+
+    fn has_begun_without_caps(&self) -> bool {
+        let pad = self.obj().src_pad().clone();
+        let has_begun = pad.sticky_event::<gst::event::Segment>(0).is_some();
+        has_begun && !pad.has_current_caps()
+    }
+
+    /// Tells downstream what the frames are that come.
+    fn announce(&self, caps: &NewCaps) -> Result<(), gst::FlowError> {
+        let source = self.obj();
+        match caps {
+            NewCaps::Same => Ok(()),
+            NewCaps::Untold => {
+                self.asks_downstream.store(true, Ordering::Relaxed);
+                source
+                    .negotiate()
+                    .then_some(())
+                    .ok_or(gst::FlowError::NotNegotiated)
+            }
+            // The segment is under way, and caps must come before it.
+            NewCaps::Told(caps) if self.has_begun_without_caps() => {
+                gst::element_imp_warning!(
+                    self,
+                    gst::StreamError::Format,
+                    ("The producer tells its caps late ({caps}), and they are not used: downstream has begun without. Start the reader again")
+                );
+                Ok(())
+            }
+            NewCaps::Told(caps) => {
+                self.asks_downstream.store(false, Ordering::Relaxed);
+                gst::info!(CAT, imp = self, "Caps {caps}");
+                let takes = source.src_pad().peer_query_caps(None);
+                if !takes.can_intersect(caps) {
+                    gst::element_imp_error!(
+                        self,
+                        gst::StreamError::Format,
+                        ("The producer's frames are {caps}, but downstream takes {takes}. Change either side's caps, or put videoconvert and \
+                             videoscale in between")
+                    );
+                    self.has_ended.store(true, Ordering::Relaxed);
+                    return Err(gst::FlowError::Eos);
+                }
+                // It is refused by a pad that is flushing, too; then pushing the buffer says the same.
+                let _ = source.set_caps(caps);
+                Ok(())
+            }
+        }
+    }
+
+    /// GstBaseSrc has its thread leave `create` for a pause, and starts it again after that. But the thread looks some time after it has left whether it
+    /// is to sleep: when the start comes in between, it sleeps for good. So it is started until it was seen again, which takes it some microseconds.
+    fn come_back(&self) {
+        const LONGEST: Duration = Duration::from_secs(2);
+        const GLANCE: Duration = Duration::from_micros(50);
+        let begun = Instant::now();
+        while self.has_left.load(Ordering::SeqCst) && begun.elapsed() < LONGEST {
+            // The pad has a task, which goes on with its own function; this one is never called.
+            let _ = self.obj().src_pad().start_task(|| ());
+            thread::sleep(GLANCE);
+        }
+    }
+}
