@@ -98,6 +98,8 @@ pub trait CameraDevice: fmt::Debug + Send {
     ) -> Result<Vec<StreamConfig>, CameraError>;
     /// Frames of the camera's own making, as it can share them.
     fn export_frames(&mut self, stream: usize) -> Result<Vec<FrameLayout>, CameraError>;
+    /// Whether it fills frames of any memory, because it writes them itself. Most cameras need DMABUFs.
+    fn fills_any_memory(&self) -> bool;
     /// Frames of ours that the camera is to fill.
     fn import_frames(&mut self, stream: usize, frames: &[FrameLayout]) -> Result<(), CameraError>;
     fn start(

@@ -18,7 +18,7 @@ use super::{
     control_queue::{ControlCounters, ControlQueue, Load, Passing},
     stall::Watch,
     stills::{Still, StillFailure, StillOutcome, Stills, StreamSet},
-    stream::{Captured, Counters, Delivery, OutboxPolicy, Place, Stream},
+    stream::{Counters, Delivery, OutboxPolicy, Place, Stream},
 };
 use crate::camera::{
     CameraError, CompletedFrame, Completion, CompletionStatus, ControlId, Controls, FrameId,
@@ -141,6 +141,15 @@ impl Driver {
         }
     }
 
+    /// The frames of this stream are not ours at first: they come one by one, by [`Self::handle_returned`], so many at a time. To be called before all else.
+    pub fn lend_out(&mut self, stream: usize, at_a_time: usize) {
+        if let Some(stream) = self.streams.get_mut(stream) {
+            let idle = stream.frame_count().saturating_sub(at_a_time);
+            stream.lend_out();
+            self.requests.truncate(self.requests.len() - idle);
+        }
+    }
+
     pub fn request_count(&self) -> u32 {
         self.requests.len() as u32
     }
@@ -227,34 +236,6 @@ impl Driver {
         self.note_lost();
     }
 
-    /// A stream's thread is about to push a still's frame.
-    pub fn handle_still_delivered(&mut self, stream: usize, captured: &Captured) {
-        if let Some(id) = captured.still {
-            self.stills.conclude(id, stream, Ok(captured.sequence));
-        }
-    }
-
-    /// It has taken the frame, and will not push it.
-    pub fn handle_still_dropped(&mut self, stream: usize, captured: &Captured) {
-        if let Some(id) = captured.still {
-            self.stills.conclude(id, stream, Err(StillFailure::Dropped));
-        }
-    }
-
-    /// Stills whose frames streams have dropped are concluded.
-    fn note_lost(&mut self) {
-        for (index, stream) in self.streams.iter_mut().enumerate() {
-            let why = if stream.is_muted() {
-                StillFailure::PadGone
-            } else {
-                StillFailure::Dropped
-            };
-            for id in stream.take_lost() {
-                self.stills.conclude(id, index, Err(why));
-            }
-        }
-    }
-
     /// A camera that gives back everything unfilled would be given the same again at once, for ever.
     fn count_cancelled(&mut self, status: CompletionStatus) {
         if status == CompletionStatus::Complete {
@@ -310,43 +291,6 @@ impl Driver {
     /// Controls that the next request is to bring to the camera.
     pub fn handle_controls(&mut self, controls: Controls) {
         self.controls.set(controls);
-    }
-
-    /// Pictures to take of streams on demand, one after the other. False when there is no such stream, or nothing is captured any more; otherwise each
-    /// has an outcome.
-    pub fn handle_stills(&mut self, stills: Vec<Still>) -> bool {
-        let takes = |(wanted, stream): (bool, &Stream)| {
-            !wanted || (stream.is_on_demand() && !stream.is_muted())
-        };
-        let possible = |still: &Still| {
-            let known = still.streams.iter().skip(self.streams.len());
-            still.streams.contains(&true)
-                && known.copied().all(|wanted| !wanted)
-                && still.streams.into_iter().zip(&self.streams).all(takes)
-        };
-        let accepted = !self.ended && !self.failed && stills.iter().all(possible);
-        if accepted {
-            self.stills.add(stills);
-            self.note_wanted();
-        }
-        accepted
-    }
-
-    /// What became of stills and was not told yet; those that the camera has still are given up. To be called when it was stopped.
-    pub fn take_still_outcomes(&mut self) -> Vec<StillOutcome> {
-        for request in &mut self.requests {
-            if let Some(still) = request.still.take() {
-                self.stills.fail(&still, StillFailure::Ended);
-            }
-        }
-        std::iter::from_fn(|| self.stills.poll_outcome()).collect()
-    }
-
-    /// A stream on demand starves only while a still waits for it.
-    fn note_wanted(&mut self) {
-        for (index, stream) in self.streams.iter_mut().enumerate() {
-            stream.set_wanted(self.stills.wants(index));
-        }
     }
 
     /// What the camera says of its own state has changed.
@@ -562,29 +506,6 @@ impl Driver {
         (complete || alone || partial_is_due).then_some(frames)
     }
 
-    /// The place of the still that goes with the next request.
-    fn ready_still(&self) -> Option<usize> {
-        let has_frame = |stream: usize| {
-            let stream = self.streams.get(stream);
-            stream.is_some_and(|stream| stream.next_free().is_some())
-        };
-        self.stills.ready(has_frame)
-    }
-
-    /// The frames of that still.
-    fn add_still(&self, frames: &mut FrameSet) -> bool {
-        let still = self.ready_still().and_then(|place| self.stills.get(place));
-        let Some(still) = still else {
-            return false;
-        };
-        for ((stream, frame), wanted) in self.streams.iter().zip(frames).zip(still.streams) {
-            if wanted {
-                *frame = stream.next_free();
-            }
-        }
-        true
-    }
-
     /// What must hold at any time, apart from what the types say; for tests.
     pub fn is_consistent(&self) -> bool {
         let with_camera = |index: usize, frame: FrameId| {
@@ -603,5 +524,6 @@ impl Driver {
     }
 }
 
+mod stills;
 #[cfg(test)]
 mod tests;

@@ -117,6 +117,13 @@ impl Stream {
         }
     }
 
+    /// Every frame is downstream.
+    pub fn lend_out(&mut self) {
+        while let Some(frame) = self.free.pop_front() {
+            self.put(frame, Place::Downstream);
+        }
+    }
+
     pub fn is_on_demand(&self) -> bool {
         self.on_demand
     }

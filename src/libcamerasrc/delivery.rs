@@ -6,13 +6,13 @@ use super::{
     pad::{LibcameraSrcPad, Progress},
     session::{
         PadStream,
-        frames::{IoMode, PeerMemory},
+        frames::{IoMode, Origin, PeerMemory},
     },
     settings::MOST_FRAMES,
     stamp::stamp,
 };
 use crate::capture::stream::Captured;
-use crate::memory::import::Source;
+use crate::memory::import::{Source, Unfit};
 use crate::sync::atomic::Ordering;
 use crate::video::repack::Repack;
 use gst::{prelude::*, subclass::prelude::*};
@@ -149,7 +149,8 @@ impl LibcameraSrc {
         let Some(configured) = stream.stream() else {
             return;
         };
-        if self.settings.lock().io_mode == IoMode::Dmabuf {
+        let io_mode = self.settings.lock().io_mode;
+        if io_mode == IoMode::Dmabuf {
             return;
         }
         let offered = answer.and_then(offered);
@@ -164,7 +165,23 @@ impl LibcameraSrc {
             (Some(_), Some(known)) if known.caps == configured.caps => return,
             (Some(source), _) => source,
         };
-        let tried = source.import(&configured.need()).map(drop);
+        let need = configured.need();
+        let writes = stream.session.fills_any || configured.origin == Origin::Memfd;
+        let slots = match &source {
+            Source::Pool { pool, .. } => Source::slots(pool, need.size),
+            _ => None,
+        };
+        let (source, tried) = match slots {
+            Some(slots) if writes || io_mode == IoMode::DmabufImport => {
+                let tried = slots.import_slots(&need).map(drop);
+                (slots, tried)
+            }
+            Some(slots) => (slots, Err(Unfit::Ordinary)),
+            None => {
+                let tried = source.import(&need).map(drop);
+                (source, tried)
+            }
+        };
         match tried {
             Ok(()) => {
                 gst::info!(CAT, obj = pad, "the camera will fill downstream's memory");

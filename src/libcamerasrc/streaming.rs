@@ -9,7 +9,10 @@ use super::{
     imp::{CAT, LibcameraSrc},
     negotiation::{Plan, Wish},
     pad::{Capture, LibcameraSrcPad},
-    session::{Options, PadStream, Session, frames::Io},
+    session::{
+        Options, PadStream, Session,
+        frames::{Io, PeerMemory},
+    },
     states,
 };
 use crate::camera::{CameraError, StreamRole};
@@ -146,7 +149,7 @@ impl LibcameraSrc {
                 pad: pad.name().to_string(),
                 role: pad.role(),
                 peer: pad.peer_query_caps(None),
-                memory: pad.peer_memory(),
+                memory: pad.peer_memory().and_then(PeerMemory::refreshed),
                 on_demand: match pad.capture() {
                     Capture::Auto => some_flow && !flows(pad),
                     // One that is not linked is an error, and not a wait.
@@ -210,7 +213,14 @@ impl LibcameraSrc {
         };
         let counts_itself = pads.first() == Some(&self.source_pad());
         let limit: i32 = self.obj().property("num-buffers");
+        let weak = self.obj().downgrade();
+        let stale = move || {
+            if let Some(element) = weak.upgrade() {
+                element.imp().renegotiate();
+            }
+        };
         let options = Options {
+            stale: Arc::new(stale),
             stall_timeout: timeout,
             all_streams: settings.all_streams,
             limit: u64::try_from(limit).ok().filter(|_| !counts_itself),

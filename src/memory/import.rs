@@ -4,6 +4,7 @@
 //! shares of their memories: the drop of the last share tells that the frame is back, as with the camera's own frames.
 
 use super::pool::PlaneLayout;
+use super::slots::{self, SlotArea, SlotSource};
 use crate::camera::{FrameLayout, Plane};
 use crate::sync::Arc;
 use gst::prelude::*;
@@ -78,6 +79,12 @@ pub enum Source {
     },
     /// Of the application's, or of another element.
     Allocator(gst::Allocator),
+    /// Slots of the element that has made this pool, in the area of that generation.
+    Slots {
+        pool: gst::BufferPool,
+        size: usize,
+        generation: u32,
+    },
 }
 
 /// Buffers that are frames now.
@@ -89,7 +96,73 @@ pub struct Imported {
     pub planes: Option<PlaneLayout>,
 }
 
+/// Slots that the camera may fill, by their places in the area.
+pub struct Slots {
+    pub source: Arc<dyn SlotSource>,
+    pub area: SlotArea,
+    pub layouts: Vec<FrameLayout>,
+}
+
 impl Source {
+    /// Slots of that pool's, if it has some.
+    pub fn slots(pool: &gst::BufferPool, size: usize) -> Option<Self> {
+        let area = slots::of_pool(pool)?.area(size)?;
+        Some(Self::Slots {
+            pool: pool.clone(),
+            size,
+            generation: area.generation,
+        })
+    }
+
+    /// The same, of the area that there is by now.
+    pub fn refreshed(self) -> Option<Self> {
+        match self {
+            Self::Slots { pool, size, .. } => Self::slots(&pool, size),
+            other => Some(other),
+        }
+    }
+
+    /// The slots, for frames that lie as their caps imply and fill each to the end.
+    pub fn import_slots(&self, need: &Need<'_>) -> Result<Slots, Unfit> {
+        let Self::Slots { pool, size, .. } = self else {
+            return Err(Unfit::Refused);
+        };
+        let source = slots::of_pool(pool).ok_or(Unfit::Refused)?;
+        let area = source.area(*size).ok_or(Unfit::Refused)?;
+        let info = gst_video::VideoInfo::from_caps(need.caps).map_err(|_| Unfit::Layout)?;
+        let layout = need.layout.ok_or(Unfit::Layout)?;
+        let same = info.offset() == layout.offsets && info.stride() == layout.strides;
+        if !same || info.size() != *size {
+            return Err(Unfit::Layout);
+        }
+        // One with the camera, one on its way.
+        const FEWEST: usize = 2;
+        if area.most < FEWEST {
+            return Err(Unfit::TooFew {
+                found: area.most,
+                needed: FEWEST,
+            });
+        }
+        let frame = |start: &u64| {
+            let plane = |(offset, length): (&usize, &u32)| {
+                Ok(Plane {
+                    fd: area.file.clone(),
+                    offset: u32::try_from(start + *offset as u64).map_err(|_| Unfit::Layout)?,
+                    length: *length,
+                })
+            };
+            let planes: Result<Vec<Plane>, Unfit> =
+                layout.offsets.iter().zip(need.planes).map(plane).collect();
+            Ok(FrameLayout { planes: planes? })
+        };
+        let layouts: Result<Vec<FrameLayout>, Unfit> = area.offsets.iter().map(frame).collect();
+        Ok(Slots {
+            layouts: layouts?,
+            source,
+            area,
+        })
+    }
+
     /// Takes as many buffers as the camera works with.
     pub fn import(&self, need: &Need<'_>) -> Result<Imported, Unfit> {
         match self {
@@ -105,6 +178,8 @@ impl Source {
                 };
                 describe(held, need)
             }
+            // They are claimed one by one.
+            Self::Slots { .. } => Err(Unfit::Refused),
             Self::Allocator(allocator) => {
                 let held = Held {
                     buffers: allocate(allocator, need)?,

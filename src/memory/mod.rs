@@ -6,3 +6,4 @@
 pub mod frame;
 pub mod import;
 pub mod pool;
+pub mod slots;

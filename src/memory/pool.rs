@@ -5,6 +5,7 @@
 
 use super::frame::{FrameMemories, MemoryKind, Returned};
 use super::import::Held;
+use super::slots::SlotSupply;
 use crate::camera::{FrameId, FrameLayout};
 use crate::sync::{Arc, LazyLock, Mutex};
 use glib::subclass::{Signal, prelude::*};
@@ -47,6 +48,8 @@ mod imp {
     pub struct State {
         /// Empty when the pool is closed.
         pub frames: Arc<Vec<FrameMemories>>,
+        /// Instead of frames of its own.
+        pub slots: Option<Arc<SlotSupply>>,
         /// Somebody else's buffers whose memory the frames share.
         pub held: Option<Held>,
         pub layout: Option<Arc<PlaneLayout>>,
@@ -111,15 +114,25 @@ mod imp {
                 state.shells.pop(),
                 state.layout.clone(),
             );
+            let slots = state.slots.clone();
             drop(state);
-            let frame = frames
-                .get(frame.0 as usize)
-                .ok_or(gst::FlowError::Flushing)?;
+            let memory = match &slots {
+                Some(slots) => Some(slots.take(frame).ok_or(gst::FlowError::Flushing)?),
+                None => None,
+            };
             let mut buffer = match shell {
                 Some(shell) => shell,
                 None => new_shell(layout.as_deref()).map_err(|_| gst::FlowError::Error)?,
             };
-            if frame.append_to(buffer.get_mut().ok_or(gst::FlowError::Error)?) {
+            let target = buffer.get_mut().ok_or(gst::FlowError::Error)?;
+            if let Some(memory) = memory {
+                target.append_memory(memory);
+                return Ok(buffer);
+            }
+            let frame = frames
+                .get(frame.0 as usize)
+                .ok_or(gst::FlowError::Flushing)?;
+            if frame.append_to(target) {
                 return Ok(buffer);
             }
             gst::warning!(CAT, imp = self, "that frame is in use");
@@ -133,7 +146,7 @@ mod imp {
                 None => return,
             }
             let mut state = self.state.lock();
-            if !state.frames.is_empty() {
+            if !state.frames.is_empty() || state.slots.is_some() {
                 state.shells.push(buffer);
                 return;
             }
@@ -237,6 +250,24 @@ impl FramePool {
         Ok(pool)
     }
 
+    /// Of an element that shares out slots.
+    pub fn of_slots(slots: Arc<SlotSupply>, layout: Option<PlaneLayout>) -> Self {
+        let pool: Self = glib::Object::new();
+        let mut state = pool.imp().state.lock();
+        state.slots = Some(slots);
+        state.layout = layout.map(Arc::new);
+        drop(state);
+        pool
+    }
+
+    /// Claims the camera's slots, where its frames are such.
+    pub fn fill(&self) {
+        let slots = self.imp().state.lock().slots.clone();
+        if let Some(slots) = slots {
+            slots.fill();
+        }
+    }
+
     /// A buffer of one frame, which must be free.
     pub fn buffer(&self, frame: FrameId) -> Result<gst::Buffer, gst::FlowError> {
         self.acquire_buffer(Some(&ask_for(frame)))
@@ -248,7 +279,11 @@ impl FramePool {
         let frames = std::mem::take(&mut state.frames);
         let shells = std::mem::take(&mut state.shells);
         let held = state.held.take();
+        let slots = state.slots.take();
         drop(state);
+        if let Some(slots) = slots {
+            slots.close();
+        }
         // The shares before the buffers whose memory they share.
         drop((frames, shells));
         drop(held);

@@ -183,6 +183,11 @@ impl Area {
         &self.name
     }
 
+    /// Itself.
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.memory.fd.as_fd()
+    }
+
     /// What reads it and cannot write it.
     pub fn readable(&self) -> BorrowedFd<'_> {
         self.readable.as_fd()

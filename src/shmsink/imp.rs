@@ -365,6 +365,9 @@ impl BaseSinkImpl for ShmSink {
             return Ok(());
         };
         shared.lock().server.set_upstream(UPSTREAM);
+        if let Some(stream) = self.stream.lock().as_mut() {
+            stream.prepare(&shared, size.into());
+        }
         let pool = SlotPool::new(&shared);
         let mut config = pool.config();
         config.set_params(Some(&caps), size, 0, 0);

@@ -3,12 +3,15 @@
 //! To acquire a buffer never waits and never fails for want of a slot: when upstream has its share of them, or there is no area yet, the buffer
 //! has ordinary memory, and the sink copies it. Buffers are not kept for the next frame; their slots are.
 //!
+//! A camera that can write to shared memory claims slots one by one ([`crate::memory::slots`]), and fills them by their place in the area's file.
+//!
 //! A frame that was published must not be written while clients look at it, although upstream may still have its buffer. So the sink keeps its
 //! memory in a buffer of its own: GStreamer lets nobody write to a memory that is in two. When upstream's is gone the sink's goes, too.
 
 use gst::subclass::prelude::*;
 
 use super::shared::Shared;
+use crate::memory::slots::{self, Gone, Slot, SlotArea, SlotSource};
 use crate::os::area::{Area, Lent};
 use crate::sync::{Arc, Mutex, Weak};
 
@@ -20,7 +23,40 @@ impl SlotPool {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
         let pool: Self = glib::Object::new();
         pool.imp().serve(shared);
+        slots::attach(&pool, Arc::new(Slots(Arc::downgrade(shared))));
         pool
+    }
+}
+
+/// Slots that a camera fills itself.
+struct Slots(Weak<Shared>);
+
+impl SlotSource for Slots {
+    fn area(&self, size: usize) -> Option<SlotArea> {
+        let shared = self.0.upgrade()?;
+        let (layout, area) = {
+            let state = &*shared.lock();
+            let layout = *state.server.current_layout()?;
+            (layout, state.areas.get(&layout.generation)?.clone())
+        };
+        if size as u64 > layout.capacity {
+            return None;
+        }
+        Some(SlotArea {
+            generation: layout.generation,
+            file: Arc::new(area.file().try_clone_to_owned().ok()?),
+            offsets: (0..layout.slots).map(|slot| layout.offset(slot)).collect(),
+            most: layout.upstream,
+        })
+    }
+
+    fn claim(&self, size: usize, gone: Arc<Gone>) -> Option<Slot> {
+        let (slot, generation, index) = upstream_slot(&self.0.upgrade()?, size, Some(gone))?;
+        Some(Slot {
+            generation,
+            index,
+            memory: gst::Memory::from_slice(slot),
+        })
     }
 }
 
@@ -31,6 +67,13 @@ struct UpstreamSlot {
     bytes: Option<Lent>,
     generation: u32,
     slot: usize,
+    gone: Option<Arc<Gone>>,
+}
+
+impl AsRef<[u8]> for UpstreamSlot {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.as_deref().unwrap_or_default()
+    }
 }
 
 impl AsMut<[u8]> for UpstreamSlot {
@@ -47,11 +90,25 @@ impl Drop for UpstreamSlot {
         state
             .server
             .handle_upstream_done(self.generation, self.slot);
+        drop(state);
+        if let Some(gone) = &self.gone {
+            gone();
+        }
     }
 }
 
 /// A slot's memory for a frame of that size; `None` when there is none to be had.
 fn slot_memory(shared: &Arc<Shared>, size: usize) -> Option<gst::Memory> {
+    let (slot, _, _) = upstream_slot(shared, size, None)?;
+    Some(gst::Memory::from_mut_slice(slot))
+}
+
+/// The same as bytes, with its area's generation and its place in that.
+fn upstream_slot(
+    shared: &Arc<Shared>,
+    size: usize,
+    gone: Option<Arc<Gone>>,
+) -> Option<(UpstreamSlot, u32, usize)> {
     // Slots that upstream has had come back only when the sink lets go of them, too.
     shared.let_go_of_kept();
     let (claim, area) = {
@@ -66,9 +123,12 @@ fn slot_memory(shared: &Arc<Shared>, size: usize) -> Option<gst::Memory> {
         bytes: None,
         generation: claim.generation,
         slot: claim.slot,
+        gone: None,
     };
     slot.bytes = Some(slot.area.as_ref()?.lend(claim.offset, size as u64)?);
-    Some(gst::Memory::from_mut_slice(slot))
+    // Who is told of the end of it is one who has got it.
+    slot.gone = gone;
+    Some((slot, claim.generation, claim.slot))
 }
 
 mod imp {

@@ -128,7 +128,13 @@ impl Stream {
         }
         let mut took = None;
         if claim.filled {
-            if let Some(memory) = buffer.memory(0) {
+            // One that nobody writes to but a camera, which does not before it has claimed the slot anew, may go. (A share is as read-only, and may be
+            // of one that is written.)
+            let memory = buffer.memory(0);
+            let is_written = |memory: &gst::Memory| {
+                !memory.flags().contains(gst::MemoryFlags::READONLY) || memory.parent().is_some()
+            };
+            if let Some(memory) = memory.filter(is_written) {
                 shared.keep(memory);
             }
         } else {
@@ -159,6 +165,14 @@ impl Stream {
             shared.waker().wake();
         }
         Ok(Published::Yes)
+    }
+
+    /// Makes the area for frames of the caps, if there is none yet, so that upstream can write the first of them there. What fails is said with the first frame.
+    pub fn prepare(&mut self, shared: &Shared, size: u64) {
+        let planned = self.format.planned_size().map(|planned| planned as u64);
+        if planned == Some(size) && self.planned != size && self.make_area(shared, size).is_ok() {
+            self.planned = size;
+        }
     }
 
     /// Writes what the wire does not say about the frame in that slot.

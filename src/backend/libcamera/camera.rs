@@ -184,8 +184,13 @@ impl Acquired {
         self.camera.property(id)
     }
 
-    pub(super) fn properties(&self) -> Vec<(String, ControlValue)> {
-        self.camera.properties()
+    /// The pipeline handler that it has, where libcamera says so.
+    pub(super) fn handler(&self) -> Option<String> {
+        let mut properties = self.camera.properties().into_iter();
+        properties.find_map(|(name, value)| match value {
+            ControlValue::Text(handler) if name == "PipelineHandler" => Some(handler),
+            _ => None,
+        })
     }
 
     pub(super) fn raw(&self) -> *mut sys::libcamera_camera_t {

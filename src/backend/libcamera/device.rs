@@ -250,6 +250,10 @@ impl CameraDevice for Device {
         Ok(layouts)
     }
 
+    fn fills_any_memory(&self) -> bool {
+        self.camera.handler().as_deref() == Some("virtual")
+    }
+
     fn import_frames(&mut self, stream: usize, frames: &[FrameLayout]) -> Result<(), CameraError> {
         let (configured, camera) = self.configured(stream)?;
         configured.frames = None;

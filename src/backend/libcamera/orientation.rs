@@ -53,24 +53,15 @@ pub fn ask(configuration: &mut Configuration, wanted: Orientation) {
 
 /// What a validated configuration delivers.
 pub fn of(camera: &Acquired, configuration: &Configuration) -> Orientation {
-    if is_indifferent(camera) {
+    // Older libcameras do not say which handler a camera has, and are believed.
+    let handler = camera.handler();
+    if handler.is_some_and(|handler| INDIFFERENT.contains(&handler.as_str())) {
         return mounted(camera);
     }
     // SAFETY: the configuration lives.
     let raw = unsafe { sys::libcamera_camera_configuration_get_orientation(configuration.raw()) };
     let named = ORIENTATIONS.iter().find(|(other, _)| *other == raw);
     named.map_or(Orientation::UPRIGHT, |(_, orientation)| *orientation)
-}
-
-/// Older libcameras do not say which handler a camera has, and are believed.
-fn is_indifferent(camera: &Acquired) -> bool {
-    camera.properties().into_iter().any(|(name, value)| {
-        let handler = match value {
-            ControlValue::Text(handler) if name == "PipelineHandler" => handler,
-            _ => return false,
-        };
-        INDIFFERENT.contains(&handler.as_str())
-    })
 }
 
 /// How they lie if nobody turns them: by as much as the camera is turned the other way.

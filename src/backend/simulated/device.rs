@@ -236,6 +236,10 @@ impl CameraDevice for Device {
         })
     }
 
+    fn fills_any_memory(&self) -> bool {
+        true
+    }
+
     fn import_frames(&mut self, stream: usize, frames: &[FrameLayout]) -> Result<(), CameraError> {
         let unconfigured = self.failed("using a stream before configuring it", libc::EACCES);
         let camera = self.id().to_owned();

@@ -4,6 +4,7 @@ use crate::camera::{CameraDevice, CameraError, FrameLayout, Plane, StreamConfig}
 use crate::memory::frame::{MemoryKind, plane_offsets};
 use crate::memory::import::{Held, Imported, Need, Source, Unfit};
 use crate::memory::pool::PlaneLayout;
+use crate::memory::slots::{SlotArea, SlotSource};
 use crate::os::{dmabuf, memfd};
 use crate::sync::Arc;
 use crate::video::caps::{Choice, Offer};
@@ -60,10 +61,27 @@ pub struct PeerMemory {
     pub source: Source,
 }
 
+impl PeerMemory {
+    /// What there is of it by now.
+    pub fn refreshed(self) -> Option<Self> {
+        let Self { caps, source } = self;
+        let source = source.refreshed()?;
+        Some(Self { caps, source })
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Io {
     pub mode: IoMode,
     pub peer: Option<PeerMemory>,
+}
+
+/// Slots of another element's area.
+pub struct SlotFrames {
+    pub source: Arc<dyn SlotSource>,
+    pub area: SlotArea,
+    pub size: usize,
+    pub at_a_time: usize,
 }
 
 /// The frames of a stream, and how they lie.
@@ -74,6 +92,8 @@ pub struct Frames {
     /// Why they are not the peer's, where that has memory.
     pub unfit: Option<Unfit>,
     pub held: Option<Held>,
+    /// They are slots, and so many are the camera's at a time.
+    pub slots: Option<SlotFrames>,
     pub planes: Option<PlaneLayout>,
 }
 
@@ -103,6 +123,7 @@ impl Frames {
                 _ => MemoryKind::DmaBuf,
             },
             held: None,
+            slots: None,
             layouts,
             origin,
             unfit,
@@ -124,18 +145,39 @@ fn import(
     }
     let lengths = plane_lengths(choice, agreed);
     let packed = packed_layout(choice, agreed);
-    let Imported {
-        held,
-        layouts,
-        planes,
-    } = peer.source.import(&Need {
+    let need = Need {
         caps: &caps,
         size: lengths.iter().sum::<u32>() as usize,
         frames: agreed.buffer_count.max(1) as usize,
         layout: packed.as_ref(),
         planes: &lengths,
         dmabuf: choice.media.is_dmabuf(),
-    })?;
+    };
+    if let Source::Slots { size, .. } = &peer.source {
+        let slots = peer.source.import_slots(&need)?;
+        device
+            .import_frames(index, &slots.layouts)
+            .map_err(|error| Unfit::Camera(error.to_string()))?;
+        return Ok(Frames {
+            layouts: slots.layouts,
+            kind: MemoryKind::Fd,
+            origin: Origin::Peer,
+            unfit: None,
+            held: None,
+            slots: Some(SlotFrames {
+                at_a_time: need.frames.min(slots.area.most),
+                source: slots.source,
+                area: slots.area,
+                size: *size,
+            }),
+            planes: packed,
+        });
+    }
+    let Imported {
+        held,
+        layouts,
+        planes,
+    } = peer.source.import(&need)?;
     match device.import_frames(index, &layouts) {
         Ok(()) => Ok(Frames {
             layouts,
@@ -143,6 +185,7 @@ fn import(
             origin: Origin::Peer,
             unfit: None,
             held: Some(held),
+            slots: None,
             planes,
         }),
         Err(error) => Err(Unfit::Camera(error.to_string())),

@@ -60,6 +60,8 @@ pub struct Session {
     pub to_do: Orientation,
     /// What the camera was started with, in microseconds.
     pub frame_duration: Option<u64>,
+    /// The camera writes to memory of any kind.
+    pub fills_any: bool,
     state: Arc<LoopState>,
     controls: Arc<ControlState>,
     tickers: Mutex<Vec<Ticker>>,
@@ -75,7 +77,6 @@ impl std::fmt::Debug for Session {
 }
 
 /// How the application wants it.
-#[derive(Debug)]
 pub struct Options {
     pub stall_timeout: Option<gst::ClockTime>,
     pub all_streams: bool,
@@ -90,6 +91,8 @@ pub struct Options {
     pub outboxes: Vec<OutboxPolicy>,
     /// By stream.
     pub io: Vec<Io>,
+    /// Called, in whatever thread, when a peer's memory is not what it was: to be negotiated again.
+    pub stale: Arc<dyn Fn() + Send + Sync>,
 }
 
 impl Session {
@@ -181,6 +184,11 @@ impl Session {
         for (stream, policy) in options.outboxes.into_iter().enumerate() {
             driver.handle_outbox_policy(stream, policy);
         }
+        for (index, frames) in frames.iter().enumerate() {
+            if let Some(slots) = &frames.slots {
+                driver.lend_out(index, slots.at_a_time);
+            }
+        }
         let requests = driver.request_count();
         let state = Arc::new(LoopState::new(driver, wake, clock::monotonic));
         let streams: Result<Vec<SessionStream>, glib::BoolError> = frames
@@ -189,11 +197,14 @@ impl Session {
             .zip(plan.streams.iter().zip(&agreed).zip(&offers))
             .map(|((index, frames), ((planned, agreed), offer))| {
                 let state = Arc::downgrade(&state);
-                SessionStream::new(offer, &planned.choice, agreed, frames, move |frame| {
+                let returned = move |frame| {
                     if let Some(state) = state.upgrade() {
                         state.returned(index, frame);
                     }
-                })
+                };
+                let stale = options.stale.clone();
+                let stale = move || stale();
+                SessionStream::new(offer, &planned.choice, agreed, frames, returned, stale)
             })
             .collect();
         let streams = streams.map_err(|error| CameraError::Allocation {
@@ -201,6 +212,9 @@ impl Session {
             reason: error.to_string(),
         })?;
 
+        for stream in &streams {
+            stream.pool.fill();
+        }
         let metadata = options
             .frame_metadata
             .then(|| Arc::new(FrameMetadata::new(&counts)));
@@ -236,6 +250,7 @@ impl Session {
             metadata,
             to_do,
             frame_duration,
+            fills_any: device.fills_any_memory(),
             interval: interval.map(gst::ClockTime::from_nseconds),
             tickers: Mutex::default(),
             gate: gate.get_or_init(|| task).clone(),

@@ -1,10 +1,11 @@
 //! One stream of a session: what it delivers, its frames and their pool.
 
-use super::frames::{Frames, Origin, plane_lengths};
+use super::frames::{Frames, Origin, SlotFrames, plane_lengths};
 use crate::camera::{FrameId, StreamConfig};
 use crate::histogram::Histogram;
 use crate::memory::import::{Need, Unfit};
 use crate::memory::pool::{FramePool, Memories, PlaneLayout};
+use crate::memory::slots::SlotSupply;
 use crate::sync::{Mutex, atomic::AtomicU64};
 use crate::video::caps::{Choice, Offer};
 use crate::video::format::Media;
@@ -50,16 +51,36 @@ impl SessionStream {
         agreed: &StreamConfig,
         frames: Frames,
         returned: impl Fn(FrameId) + Send + Sync + 'static,
+        stale: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, glib::BoolError> {
         let layout = frames.planes;
-        let memories = match frames.held {
-            Some(held) => Memories::Buffers(held),
-            None => Memories::Files(&frames.layouts, frames.kind),
+        let count = match &frames.slots {
+            Some(slots) => slots.at_a_time,
+            None => frames.layouts.len(),
+        };
+        let pool = match (frames.slots, frames.held) {
+            (Some(slots), _) => {
+                let SlotFrames {
+                    source,
+                    area,
+                    size,
+                    at_a_time,
+                } = slots;
+                let supply = SlotSupply::new(source, &area, size, at_a_time, returned, stale);
+                FramePool::of_slots(supply, layout.clone())
+            }
+            (None, Some(held)) => {
+                FramePool::new(Memories::Buffers(held), layout.clone(), returned)?
+            }
+            (None, None) => {
+                let files = Memories::Files(&frames.layouts, frames.kind);
+                FramePool::new(files, layout.clone(), returned)?
+            }
         };
         Ok(Self {
             is_dmabuf: choice.media.is_dmabuf(),
             caps: offer.fixed_caps(choice, agreed),
-            frames: frames.layouts.len() as u32,
+            frames: count as u32,
             size: match (&layout, choice.media) {
                 (Some(layout), _) => Some(frame_end(layout.format, agreed, &layout.offsets)),
                 (None, Media::Bayer(_)) => Some((agreed.stride * agreed.size.height) as usize),
@@ -71,7 +92,7 @@ impl SessionStream {
             copies: Copies::default(),
             planes: plane_lengths(choice, agreed),
             frame_size: agreed.frame_size as usize,
-            pool: FramePool::new(memories, layout.clone(), returned)?,
+            pool,
             layout,
         })
     }

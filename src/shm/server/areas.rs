@@ -156,6 +156,11 @@ impl Server {
         self.freed.pop()
     }
 
+    /// How the slots lie that frames go to now.
+    pub fn current_layout(&self) -> Option<&Layout> {
+        self.current_area().map(Slots::layout)
+    }
+
     pub(super) fn current_area(&self) -> Option<&Slots> {
         self.current.and_then(|_| self.areas.back())
     }
