@@ -92,6 +92,14 @@ impl Rig {
             .unwrap_or(0)
     }
 
+    /// Frames of the sensor that no slot was there for, because this process was not.
+    fn missed(&self) -> u64 {
+        self.of_pad("missed")
+            .unwrap_or_default()
+            .parse()
+            .unwrap_or(0)
+    }
+
     fn stat(&self, name: &str) -> u64 {
         self.sink
             .property::<gst::Structure>("stats")
@@ -201,8 +209,10 @@ fn number(frame: &[u8]) -> u32 {
 #[test]
 fn four_readers_see_frames_that_nobody_copied_and_one_is_stopped() {
     let _alone = alone("zero copy");
-    for between in ["", "! queue", "! tee ! queue"] {
-        let rig = Rig::new(CAMERA, between, "");
+    // (A tee passes no pool on.)
+    for between in ["", "! queue"] {
+        // A tenth of a second, should this process or a reader have to wait for a processor.
+        let rig = Rig::new(CAMERA, between, "client-window=20 max-clients=6");
         let stopped = Stock::new(&rig, 100_000);
         stopped.signal(libc::SIGSTOP);
         let readers: Vec<Stock> = (0..4).map(|_| Stock::new(&rig, 300)).collect();
@@ -210,8 +220,11 @@ fn four_readers_see_frames_that_nobody_copied_and_one_is_stopped() {
             let numbers = reader.frames();
             assert_eq!(numbers.len(), 300);
             assert!(numbers.is_sorted_by(|a, b| a < b), "in order, each once");
-            let missed = numbers[299] - numbers[0] - 299;
-            assert_eq!(missed, 0, "of a reader that reads");
+            let missed = u64::from(numbers[299] - numbers[0] - 299);
+            assert!(
+                missed <= rig.missed(),
+                "{missed} that the camera did not miss"
+            );
         }
         assert_eq!(rig.stat("frames-dropped-no-slot"), 0);
         assert_eq!(rig.of_pad("copied-layout").as_deref(), Some("0"));

@@ -162,7 +162,10 @@ impl LibcameraSrc {
                 pad.set_peer_memory(None);
                 return self.renegotiate();
             }
-            (Some(_), Some(known)) if known.caps == configured.caps => return,
+            // It is used, or has turned out not to fit.
+            (Some(_), Some(known)) if known.caps == configured.caps && configured.has_tried() => {
+                return;
+            }
             (Some(source), _) => source,
         };
         let need = configured.need();

@@ -19,6 +19,10 @@ pub enum Unfit {
     Refused,
     #[error("the pool has {found} buffers to give at once, and the camera works with {needed}")]
     TooFew { found: usize, needed: usize },
+    #[error(
+        "the sink's area has {0} slots, and the camera can know {MOST_SLOTS} (client-window x max-clients decides)"
+    )]
+    TooMany(usize),
     #[error("its buffers are of {found} bytes, and the camera writes {needed}")]
     TooSmall { found: usize, needed: usize },
     #[error("its lines or planes lie otherwise than the camera's")]
@@ -96,6 +100,9 @@ pub struct Imported {
     pub planes: Option<PlaneLayout>,
 }
 
+/// A camera opens the file anew for each plane of each slot, and a process may have a thousand files open.
+const MOST_SLOTS: usize = 160;
+
 /// Slots that the camera may fill, by their places in the area.
 pub struct Slots {
     pub source: Arc<dyn SlotSource>,
@@ -134,6 +141,9 @@ impl Source {
         let same = info.offset() == layout.offsets && info.stride() == layout.strides;
         if !same || info.size() != *size {
             return Err(Unfit::Layout);
+        }
+        if area.offsets.len() > MOST_SLOTS {
+            return Err(Unfit::TooMany(area.offsets.len()));
         }
         // One with the camera, one on its way.
         const FEWEST: usize = 2;

@@ -108,6 +108,11 @@ impl SessionStream {
         }
     }
 
+    /// Whether the peer's memory was tried for the frames.
+    pub fn has_tried(&self) -> bool {
+        self.origin == Origin::Peer || self.unfit.lock().is_some()
+    }
+
     /// Why the frames are not in memory of the peer's, where that has some.
     pub fn refusal(&self) -> Option<String> {
         self.unfit.lock().as_ref().map(Unfit::to_string)
