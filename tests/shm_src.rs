@@ -77,7 +77,19 @@ fn caps_come_by_themselves_and_change() {
     rig.push_buffer(picture(info_size(&wanted), 1));
     assert_eq!(reader.pull().caps().unwrap(), &wanted);
     assert_eq!(reader.element.property::<String>("shm-area-name"), area);
-    assert_eq!(reader.stat("caps-changes"), 7);
+    // A note that is longer than most; and one that has no room for its caps, which then stay as they were.
+    for (length, comes) in [(1500, true), (3000, false)] {
+        let text = format!("application/x-long, text=(string){}", "x".repeat(length));
+        rig.set_caps(&text);
+        rig.push_buffer(picture(100, 1));
+        let is_it = reader
+            .pull()
+            .caps()
+            .unwrap()
+            .can_intersect(&text.parse::<gst::Caps>().unwrap());
+        assert_eq!(is_it, comes, "{length}");
+    }
+    assert_eq!(reader.stat("caps-changes"), 9);
     assert_eq!(reader.stat("frames-without-note"), 0);
     rig.assert_no_error();
 }

@@ -17,6 +17,7 @@ use crate::os::poll::Waker;
 use crate::os::server::Received;
 use crate::shm::header::{Header, StreamState};
 use crate::shm::layout::{HEADER_SIZE, NOTE_SIZE};
+use crate::shm::note::{self, Note};
 use crate::shm::reader::{Event, Frame, Reader, Violation};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -130,6 +131,36 @@ pub(super) enum Notice {
     Area(String),
 }
 
+/// Words of a note that are copied at once: all of most notes.
+const MOST_OF_A_NOTE: usize = 64;
+
+/// The note of the last frame, out of the producer's reach.
+#[derive(Debug, Default)]
+struct NoteCopy {
+    words: Vec<u64>,
+    bytes: Vec<u8>,
+}
+
+impl NoteCopy {
+    /// False when there is no memory any more.
+    fn read(&mut self, area: &Mapping, at: u64) -> bool {
+        let whole = NOTE_SIZE as usize / size_of::<u64>();
+        for count in [MOST_OF_A_NOTE, whole] {
+            self.words.resize(count, 0);
+            if area.copy_out(at, &mut self.words).is_none() {
+                return false;
+            }
+            self.bytes.clear();
+            let bytes = self.words.iter().map(|word| word.to_ne_bytes());
+            self.bytes.extend(bytes.flatten());
+            if note::length_of(&self.bytes) <= self.bytes.len() {
+                break;
+            }
+        }
+        true
+    }
+}
+
 /// A connection and what was announced on it.
 #[derive(Debug)]
 struct Link {
@@ -203,7 +234,7 @@ pub(super) struct Session {
     skips: bool,
     /// There may be something to receive. Not after each frame: there seldom is another one, and to be told so costs as much as to wait.
     is_readable: bool,
-    note: Vec<u8>,
+    note: NoteCopy,
 }
 
 impl Session {
@@ -223,7 +254,7 @@ impl Session {
             waits: false,
             skips: false,
             is_readable: false,
-            note: vec![0; NOTE_SIZE as usize],
+            note: NoteCopy::default(),
         })
     }
 
@@ -232,11 +263,11 @@ impl Session {
     }
 
     /// The note of a delivery, and how many frames were published since the one before that did not come here.
-    pub fn note(&mut self, frame: &Frame) -> Result<(crate::shm::note::Note<'_>, u64), Stop> {
+    pub fn note(&mut self, frame: &Frame) -> Result<(Note<'_>, u64), Stop> {
         let link = self.link.as_mut().ok_or(Stop::Unlocked)?;
         let path = &self.path;
         link.reader
-            .handle_note(frame, &self.note)
+            .handle_note(frame, &self.note.bytes)
             .map_err(|violation| Stop::Violation {
                 path: path.clone(),
                 violation,
@@ -457,17 +488,12 @@ impl Session {
             return Ok(Turn::Again);
         };
         let memory = Held::new(&link.connection, part, frame.generation, frame.offset);
-        if let Some(at) = frame.note_at {
-            let read = area.object().read_at(at, &mut self.note);
-            let read = read.map_err(|error| Stop::Map {
+        if let Some(at) = frame.note_at
+            && !self.note.read(area, at)
+        {
+            return Err(Stop::Truncated {
                 path: self.path.clone(),
-                error: error.into(),
-            })?;
-            if read < self.note.len() {
-                return Err(Stop::Truncated {
-                    path: self.path.clone(),
-                });
-            }
+            });
         }
         self.is_readable = false;
         Ok(Turn::Frame(Box::new(Delivery {
