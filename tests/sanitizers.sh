@@ -29,7 +29,7 @@ case ${1-} in
         export ASAN_OPTIONS=detect_leaks=0
         RUSTFLAGS=-Zsanitizer=address \
             run asan --features harness,simulated --test source_life --test source_pads --test source_faults --test source_stream \
-            --test shm_sink --test shm_stall --test shm_buffers --test shm_life
+            --test shm_sink --test shm_stall --test shm_buffers --test shm_life --test shm_src --test shm_hostile --test shm_restart
         # One that ends with all that it has let go of; what GStreamer keeps is named.
         ASAN_OPTIONS=detect_leaks=1 LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp" SHM_LEAKS=1 RUSTFLAGS=-Zsanitizer=address \
             run asan --features harness,simulated --test shm_life -- leaking_process --exact --nocapture

@@ -5,7 +5,7 @@
 //! notes it; everything else it leaves to who was there before. Nothing milder helps: a look at the object's size before each frame comes too
 //! early, seals cannot be put on an object that has a name, and a copy of each frame costs as much as all the rest of reading it.
 //!
-//! What is parsed is not read through the mapping but copied out with `pread`, once, so that it cannot change between a check and its use.
+//! What is parsed is copied out first, each byte read once, so that it cannot change between a check and its use.
 
 use std::{
     fs::File,
@@ -155,6 +155,25 @@ impl Mapping {
     /// Somebody read where the owner had taken the memory away, and got zeros.
     pub fn is_broken(&self) -> bool {
         guard::is_broken(self.place)
+    }
+
+    /// Copies what lies at `offset` into `words`, each word read once: they may change meanwhile. `None` when they are not all inside, do not begin
+    /// at a multiple of 8, or have lost their memory.
+    pub fn copy_out(&self, offset: u64, words: &mut [u64]) -> Option<()> {
+        let start = usize::try_from(offset).ok()?;
+        let end = start.checked_add(size_of_val(words))?;
+        if end > self.length || !start.is_multiple_of(size_of::<u64>()) {
+            return None;
+        }
+        // SAFETY: all of them are inside the mapping, which begins at a page, and are aligned. Any bytes are a word; volatile, as another process may
+        // write there.
+        unsafe {
+            let from = self.base.add(start).cast::<u64>();
+            for (at, word) in words.iter_mut().enumerate() {
+                *word = from.add(at).read_volatile();
+            }
+        }
+        (!self.is_broken()).then_some(())
     }
 
     /// Some of its bytes, for somebody else to look at. `None` when they are not all inside.

@@ -94,6 +94,18 @@ pub enum NoteError {
     Text,
 }
 
+/// How many bytes there are to the note that begins with these, as far as they say.
+pub fn length_of(begin: &[u8]) -> usize {
+    let lengths = begin.get(FIXED - 8..FIXED).unwrap_or_default();
+    let lengths = lengths.chunks_exact(4).map(|bytes| {
+        let bytes = bytes.first_chunk().copied().unwrap_or_default();
+        u32::from_ne_bytes(bytes) as usize
+    });
+    lengths
+        .fold(FIXED, usize::saturating_add)
+        .min(NOTE_SIZE as usize)
+}
+
 impl<'a> Note<'a> {
     /// Writes the note; the caps or the fields are left out when they are too long.
     pub fn encode(&self, mut out: &mut [u8]) {

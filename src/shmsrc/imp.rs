@@ -19,11 +19,12 @@ use super::{
     session::{Control, Notice, Session, Stop},
     settings::Settings,
     stats::{self, Counters},
-    stream::{Context, Made, NewCaps, Stream, StreamError},
+    stream::{BadFrame, Context, Made, NewCaps, Stream, StreamError},
 };
 use crate::notes::clock::Timebase;
 use crate::notes::fields;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::notes::stamp::LayoutError;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, LazyLock, Mutex};
 
 /// Bytes of a path that fit a socket address, without the NUL.
@@ -43,6 +44,8 @@ pub struct ShmSrc {
     timebase: Mutex<Option<Timebase>>,
     /// Frames come without caps: downstream's are asked for.
     asks_downstream: AtomicBool,
+    /// Bytes that a frame of these caps must have.
+    least: AtomicUsize,
     /// The stream is at its end, until the element is started again.
     has_ended: AtomicBool,
     /// The streaming thread has left `create` and not come back.
@@ -199,6 +202,7 @@ impl BaseSrcImpl for ShmSrc {
         let session = Session::new(Path::new(&path), &control).map_err(failed)?;
         *self.counters.lock() = Counters::default();
         self.asks_downstream.store(false, Ordering::Relaxed);
+        self.least.store(0, Ordering::Relaxed);
         self.has_ended.store(false, Ordering::Relaxed);
         self.has_left.store(false, Ordering::SeqCst);
         *self.control.lock() = Some(control);
@@ -308,7 +312,16 @@ impl ShmSrc {
         let made = self.make(&mut stream);
         *self.stream.lock() = Some(stream);
         let made = made.map_err(|error| self.end(&error))?;
-        self.announce(&made.caps)?;
+        if made.caps != NewCaps::Same {
+            self.announce(&made.caps)?;
+            self.least.store(self.least_size(), Ordering::Relaxed);
+        }
+        // Whoever told the caps, and when: elements downstream read what they say.
+        let (size, needed) = (made.buffer.size(), self.least.load(Ordering::Relaxed));
+        if size < needed {
+            let error = BadFrame::from(LayoutError::TooSmall { size, needed });
+            return Err(self.end(&error.into()));
+        }
         Ok(made.buffer)
     }
 
@@ -410,6 +423,13 @@ impl ShmSrc {
         gst::FlowError::Eos
     }
 
+    /// What a frame must have at least by the caps that downstream knows.
+    fn least_size(&self) -> usize {
+        let caps = self.obj().src_pad().current_caps();
+        let video = caps.and_then(|caps| gst_video::VideoInfo::from_caps(&caps).ok());
+        video.map_or(0, |info| info.size())
+    }
+
     fn has_begun_without_caps(&self) -> bool {
         let pad = self.obj().src_pad().clone();
         let has_begun = pad.sticky_event::<gst::event::Segment>(0).is_some();
@@ -423,6 +443,13 @@ impl ShmSrc {
             NewCaps::Same => Ok(()),
             NewCaps::Untold => {
                 self.asks_downstream.store(true, Ordering::Relaxed);
+                if source.src_pad().has_current_caps() {
+                    gst::element_imp_warning!(
+                        self,
+                        gst::StreamError::Format,
+                        ("The producer no longer tells the caps of its frames. They are taken for what downstream has or takes")
+                    );
+                }
                 source
                     .negotiate()
                     .then_some(())

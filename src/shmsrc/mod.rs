@@ -15,11 +15,12 @@
 //!
 //! Two wake-ups, both of an eventfd that is in the epoll set ([`Waker`](crate::os::poll::Waker): publish, then wake; acknowledge, then look):
 //!
-//! - *unlock*, and a pause, store their flag, then wake. The streaming thread acknowledges, then reads the flags, then looks at the connection, then waits; in a
-//!   pause for the eventfd alone, so that what comes meanwhile neither wakes it nor is taken.
-//! - *an ack that the socket has no room for* goes back to the list, then wakes. The streaming thread acknowledges, then looks at the list, and watches for
-//!   room while it is not empty ([`Unsent`](crate::shm::unsent::Unsent), which is model-checked). After NULL there is no streaming thread; then the next ack sends it, or the last frame's end
-//!   closes the connection, which frees everything.
+//! - *unlock*, and a pause, store their flag, then wake. The streaming thread acknowledges, then reads the flags, then looks at the connection, then
+//!   waits; it acknowledges only when it was the eventfd that ended the wait, which saves two system calls for each frame. In a pause it waits
+//!   for the eventfd alone, so that what comes meanwhile neither wakes it nor is taken.
+//! - *an ack that the socket has no room for* goes back to the list, then wakes. The streaming thread acknowledges, then looks at the list, and watches
+//!   for room while it is not empty ([`Unsent`](crate::shm::unsent::Unsent), which is model-checked). After NULL there is no streaming thread; then
+//!   the next ack sends it, or the last frame's end closes the connection, which frees everything.
 //!
 //! # A frame's life
 //!

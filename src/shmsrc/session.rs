@@ -17,6 +17,7 @@ use crate::os::poll::Waker;
 use crate::os::server::Received;
 use crate::shm::header::{Header, StreamState};
 use crate::shm::layout::{HEADER_SIZE, NOTE_SIZE};
+use crate::shm::note::{self, Note};
 use crate::shm::reader::{Event, Frame, Reader, Violation};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -130,6 +131,36 @@ pub(super) enum Notice {
     Area(String),
 }
 
+/// Words of a note that are copied at once: all of most notes.
+const MOST_OF_A_NOTE: usize = 64;
+
+/// The note of the last frame, out of the producer's reach.
+#[derive(Debug, Default)]
+struct NoteCopy {
+    words: Vec<u64>,
+    bytes: Vec<u8>,
+}
+
+impl NoteCopy {
+    /// False when there is no memory any more.
+    fn read(&mut self, area: &Mapping, at: u64) -> bool {
+        let whole = NOTE_SIZE as usize / size_of::<u64>();
+        for count in [MOST_OF_A_NOTE, whole] {
+            self.words.resize(count, 0);
+            if area.copy_out(at, &mut self.words).is_none() {
+                return false;
+            }
+            self.bytes.clear();
+            let bytes = self.words.iter().map(|word| word.to_ne_bytes());
+            self.bytes.extend(bytes.flatten());
+            if note::length_of(&self.bytes) <= self.bytes.len() {
+                break;
+            }
+        }
+        true
+    }
+}
+
 /// A connection and what was announced on it.
 #[derive(Debug)]
 struct Link {
@@ -155,6 +186,18 @@ enum Turn {
 }
 
 impl Link {
+    /// Nothing is to be received. Sends acks that there was no room for, or has the poller watch for room.
+    fn idle(&mut self, poller: &Poller) -> Result<Turn, Stop> {
+        if self.connection.has_unsent() {
+            self.connection.flush();
+        }
+        let full = self.connection.has_unsent();
+        if full != std::mem::replace(&mut self.watches_for_room, full) {
+            poller.modify(self.connection.server(), SOCKET, true, full)?;
+        }
+        Ok(Turn::Wait(None))
+    }
+
     /// Maps an area that was announced: what came along with the announcement, or what has that name.
     fn map(&mut self, generation: u32, length: u64, name: &str) -> Result<(), MapError> {
         let object = match self.fd.take() {
@@ -189,7 +232,9 @@ pub(super) struct Session {
     /// Somebody was told that the producer is waited for.
     waits: bool,
     skips: bool,
-    note: Vec<u8>,
+    /// There may be something to receive. Not after each frame: there seldom is another one, and to be told so costs as much as to wait.
+    is_readable: bool,
+    note: NoteCopy,
 }
 
 impl Session {
@@ -208,7 +253,8 @@ impl Session {
             pause: FIRST_PAUSE,
             waits: false,
             skips: false,
-            note: vec![0; NOTE_SIZE as usize],
+            is_readable: false,
+            note: NoteCopy::default(),
         })
     }
 
@@ -217,11 +263,11 @@ impl Session {
     }
 
     /// The note of a delivery, and how many frames were published since the one before that did not come here.
-    pub fn note(&mut self, frame: &Frame) -> Result<(crate::shm::note::Note<'_>, u64), Stop> {
+    pub fn note(&mut self, frame: &Frame) -> Result<(Note<'_>, u64), Stop> {
         let link = self.link.as_mut().ok_or(Stop::Unlocked)?;
         let path = &self.path;
         link.reader
-            .handle_note(frame, &self.note)
+            .handle_note(frame, &self.note.bytes)
             .map_err(|violation| Stop::Violation {
                 path: path.clone(),
                 violation,
@@ -236,23 +282,25 @@ impl Session {
         mut skipped: impl FnMut(),
     ) -> Result<Delivery, Stop> {
         loop {
-            self.control.waker.acknowledge();
             if self.control.unlocked.load(Ordering::SeqCst) {
                 return Err(Stop::Unlocked);
             }
             if self.control.paused.load(Ordering::SeqCst) {
                 self.waker_only.wait(None)?;
+                self.control.waker.acknowledge();
                 continue;
             }
-            self.skips |= self.control.stale.swap(false, Ordering::SeqCst);
+            if self.control.stale.swap(false, Ordering::SeqCst) {
+                self.skips = true;
+                self.is_readable = true;
+            }
             let turn = match &mut self.link {
                 None => self.connect(),
-                Some(_) => self.receive(),
+                Some(_) if self.is_readable => self.receive(),
+                Some(link) => link.idle(&self.poller),
             };
             match turn {
-                Ok(Turn::Wait(timeout)) => {
-                    self.poller.wait(timeout)?;
-                }
+                Ok(Turn::Wait(timeout)) => self.wait(timeout)?,
                 Ok(Turn::Again) => (),
                 Ok(Turn::Told(notice)) => tell(notice),
                 Ok(Turn::Skipped) => skipped(),
@@ -260,6 +308,17 @@ impl Session {
                 Err(stop) => self.stopped(stop, &reconnects, &mut tell)?,
             }
         }
+    }
+
+    /// What woke it is acknowledged first, and looked at after that.
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        for ready in self.poller.wait(timeout)? {
+            match ready.token {
+                WAKER => self.control.waker.acknowledge(),
+                _ => self.is_readable |= ready.readable,
+            }
+        }
+        Ok(())
     }
 
     /// Whether that is the end, or the producer is waited for.
@@ -302,6 +361,7 @@ impl Session {
         self.poller.add(connection.server(), SOCKET)?;
         // What comes over it is new.
         self.skips = false;
+        self.is_readable = false;
         self.link = Some(Link {
             connection,
             reader: Reader::default(),
@@ -356,16 +416,8 @@ impl Session {
             Received::Gone => return Err(self.gone()),
             Received::Nothing => {
                 self.skips = false;
-                let full = link.connection.has_unsent();
-                if full {
-                    link.connection.flush();
-                }
-                let full = full && link.connection.has_unsent();
-                if full != std::mem::replace(&mut link.watches_for_room, full) {
-                    let server = link.connection.server();
-                    self.poller.modify(server, SOCKET, true, full)?;
-                }
-                return Ok(Turn::Wait(None));
+                self.is_readable = false;
+                return Ok(Turn::Again);
             }
             Received::Bytes(count, fd) => (count, fd),
         };
@@ -436,18 +488,14 @@ impl Session {
             return Ok(Turn::Again);
         };
         let memory = Held::new(&link.connection, part, frame.generation, frame.offset);
-        if let Some(at) = frame.note_at {
-            let read = area.object().read_at(at, &mut self.note);
-            let read = read.map_err(|error| Stop::Map {
+        if let Some(at) = frame.note_at
+            && !self.note.read(area, at)
+        {
+            return Err(Stop::Truncated {
                 path: self.path.clone(),
-                error: error.into(),
-            })?;
-            if read < self.note.len() {
-                return Err(Stop::Truncated {
-                    path: self.path.clone(),
-                });
-            }
+            });
         }
+        self.is_readable = false;
         Ok(Turn::Frame(Box::new(Delivery {
             has_note: frame.note_at.is_some(),
             frame,
