@@ -3,142 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
+#[path = "common/offer.rs"]
+mod offer;
 
-use std::{
-    collections::HashSet,
-    fs,
-    os::unix::fs::MetadataExt,
-    sync::{Arc, Mutex},
-};
+use std::{collections::HashSet, sync::Arc};
 
 use common::source::{Source, TINY, alone, levels};
-use gst::{prelude::*, subclass::prelude::*};
-use gst_allocators::prelude::*;
-use gst_video::VideoBufferPoolConfig;
+use gst::prelude::*;
 use gstlibcamerars::backend::simulated::{Script, Spec, plug};
+use offer::{FileAllocator, GOOD, Offer, files, inode, offered};
 
 const CAMERA: &str = "simulated-import";
-
-/// Memory of files without a name, each known by its number.
-mod memfd {
-    use super::*;
-    use std::os::fd::{AsRawFd, IntoRawFd};
-
-    #[derive(Default)]
-    pub struct MemfdAllocator {
-        pub made: Mutex<HashSet<u64>>,
-    }
-
-    #[glib::object_subclass]
-    impl ObjectSubclass for MemfdAllocator {
-        const NAME: &'static str = "TestMemfdAllocator";
-        type Type = super::MemfdAllocator;
-        type ParentType = gst::Allocator;
-    }
-
-    impl ObjectImpl for MemfdAllocator {}
-    impl GstObjectImpl for MemfdAllocator {}
-
-    // SAFETY: the memory is as large as it is asked for.
-    unsafe impl AllocatorImpl for MemfdAllocator {
-        unsafe fn alloc(
-            &self,
-            size: usize,
-            _params: &gst::AllocationParams,
-        ) -> *mut gst::ffi::GstMemory {
-            let fd =
-                rustix::fs::memfd_create("import-test", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
-            rustix::fs::ftruncate(&fd, size as u64).unwrap();
-            self.made.lock().unwrap().insert(inode(fd.as_raw_fd()));
-            let flags = gst_allocators::FdMemoryFlags::NONE;
-            // SAFETY: the memory owns the file descriptor from now on.
-            let memory = unsafe {
-                gst_allocators::FdAllocator::new().alloc_fd(fd.into_raw_fd(), size, flags)
-            };
-            glib::translate::IntoGlibPtr::into_glib_ptr(memory.unwrap())
-        }
-    }
-}
-
-glib::wrapper! {
-    pub struct MemfdAllocator(ObjectSubclass<memfd::MemfdAllocator>) @extends gst::Allocator, gst::Object;
-}
-
-fn inode(fd: i32) -> u64 {
-    fs::metadata(format!("/proc/self/fd/{fd}")).unwrap().ino()
-}
-
-/// How many of such files this process has.
-fn files() -> usize {
-    let fds = fs::read_dir("/proc/self/fd").unwrap();
-    let links = fds.filter_map(|fd| fs::read_link(fd.ok()?.path()).ok());
-    links
-        .filter(|link| link.to_string_lossy().contains("import-test"))
-        .count()
-}
-
-#[derive(Clone, Copy)]
-struct Offer {
-    /// Buffers that the pool has at most.
-    max: u32,
-    /// Bytes by which lines are longer than their pixels.
-    padding: u32,
-    /// It is a pool, not an allocator alone.
-    pool: bool,
-    ordinary: bool,
-}
-
-const GOOD: Offer = Offer {
-    max: 0,
-    padding: 0,
-    pool: true,
-    ordinary: false,
-};
-
-/// A source whose peer answers each ALLOCATION query with such an offer.
-fn offered(camera: &str, properties: &str, offer: Offer) -> (Source, MemfdAllocator) {
-    let source = Source::new(&format!(
-        "libcamerasrc-rs name=source camera-name={camera} {properties}"
-    ));
-    let allocator: MemfdAllocator = glib::Object::new();
-    let answers = allocator.clone();
-    let pad = source.sink.static_pad("sink").unwrap();
-    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_, info| {
-        let Some(gst::QueryViewMut::Allocation(query)) =
-            info.query_mut().map(|query| query.view_mut())
-        else {
-            return gst::PadProbeReturn::Ok;
-        };
-        // Where nothing could be negotiated there are none.
-        let Some(caps) = query.get().0.map(|caps| caps.to_owned()) else {
-            return gst::PadProbeReturn::Ok;
-        };
-        let info = gst_video::VideoInfo::from_caps(&caps).unwrap();
-        query.add_allocation_meta::<gst_video::VideoMeta>(None);
-        if !offer.pool {
-            query.add_allocation_param(Some(&answers), gst::AllocationParams::default());
-            return gst::PadProbeReturn::Handled;
-        }
-        let pool = gst_video::VideoBufferPool::new();
-        let mut config = pool.config();
-        let lines = info.size() as u32 / info.width();
-        let size = info.size() as u32 + offer.padding * lines;
-        config.set_params(Some(&caps), size, 0, offer.max);
-        if !offer.ordinary {
-            config.set_allocator(Some(&answers), None);
-        }
-        if offer.padding > 0 {
-            config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_META.as_str());
-            config.add_option(gst_video::BUFFER_POOL_OPTION_VIDEO_ALIGNMENT.as_str());
-            let align = gst_video::VideoAlignment::new(0, 0, 0, offer.padding, &[0; 4]);
-            config.set_video_alignment(&align);
-        }
-        pool.set_config(config).unwrap();
-        query.add_allocation_pool(Some(&pool), size, 0, offer.max);
-        gst::PadProbeReturn::Handled
-    });
-    (source, allocator)
-}
 
 fn simulated() -> Arc<Script> {
     plug(Spec {
@@ -176,7 +51,7 @@ fn the_camera_fills_buffers_of_the_pool_that_downstream_offers() {
         for _ in 0..5 {
             source.set_state(gst::State::Playing);
             let inodes = seen(&source, 50);
-            let made = allocator.imp().made.lock().unwrap().clone();
+            let made = allocator.made();
             assert!(
                 inodes.len() > 1 && inodes.is_subset(&made),
                 "{inodes:?} of {made:?}"
@@ -275,7 +150,7 @@ fn io_mode_says_whose_memory_it_may_be() {
     drop(source);
     let (source, allocator) = offered(CAMERA, "io-mode=dmabuf-import", GOOD);
     source.set_state(gst::State::Playing);
-    let made = |allocator: &MemfdAllocator| allocator.imp().made.lock().unwrap().clone();
+    let made = |allocator: &FileAllocator| allocator.made();
     assert!(seen(&source, 20).is_subset(&made(&allocator)));
 }
 
@@ -299,7 +174,7 @@ fn memory_follows_the_caps() {
         };
         while width(&source.pull().unwrap()) != wanted {}
         common::wait_until("its memory", std::time::Duration::from_secs(10), || {
-            seen(&source, 5).is_subset(&allocator.imp().made.lock().unwrap())
+            seen(&source, 5).is_subset(&allocator.made())
         });
     }
     assert_eq!(source.error(), None);

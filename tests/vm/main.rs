@@ -4,6 +4,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/offer.rs"]
+mod offer;
 
 /// The simulated USB camera, and its picture.
 mod camera;
@@ -14,6 +16,7 @@ mod exported;
 
 mod dmabuf;
 mod drm;
+mod import;
 mod memory;
 mod peer;
 mod provider;
