@@ -181,3 +181,59 @@ fn memory_follows_the_caps() {
     drop((source, allocator));
     assert_eq!(files(), 0);
 }
+
+/// As some encoders have it: their pool is offered while nobody works with it.
+#[test]
+fn a_pool_that_is_offered_only_while_it_rests_costs_one_restart() {
+    let _alone = alone("a pool that rests");
+    let script = simulated();
+    let source = Source::new(&format!("libcamerasrc-rs name=source camera-name={CAMERA}"));
+    let allocator: FileAllocator = glib::Object::new();
+    let pool = gst_video::VideoBufferPool::new();
+    let pad = source.sink.static_pad("sink").unwrap();
+    let memory = allocator.clone();
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, move |_, info| {
+        let Some(gst::QueryViewMut::Allocation(query)) =
+            info.query_mut().map(|query| query.view_mut())
+        else {
+            return gst::PadProbeReturn::Ok;
+        };
+        query.add_allocation_meta::<gst_video::VideoMeta>(None);
+        if !pool.is_active() {
+            let caps = query.get().0.unwrap().to_owned();
+            let size = gst_video::VideoInfo::from_caps(&caps).unwrap().size() as u32;
+            let mut config = pool.config();
+            config.set_params(Some(&caps), size, 0, 0);
+            config.set_allocator(Some(&memory), None);
+            pool.set_config(config).unwrap();
+            query.add_allocation_pool(Some(&pool), size, 0, 0);
+        }
+        gst::PadProbeReturn::Handled
+    });
+    source.set_state(gst::State::Playing);
+    seen(&source, 300);
+    assert_eq!(script.configurations(), 2);
+    assert!(seen(&source, 20).is_subset(&allocator.made()));
+    // Another peer, with no memory at all, is not given this one's.
+    let element_pad = source.element.static_pad("src").unwrap();
+    element_pad.unlink(&pad).unwrap();
+    let other = gst::ElementFactory::make("fakesink")
+        .property("sync", false)
+        .build()
+        .unwrap();
+    source.pipeline.add(&other).unwrap();
+    other.sync_state_with_parent().unwrap();
+    element_pad
+        .link(&other.static_pad("sink").unwrap())
+        .unwrap();
+    common::wait_until(
+        "memory of its own",
+        std::time::Duration::from_secs(10),
+        || {
+            let stats: gst::Structure = source.element.property("stats");
+            let pads = stats.get::<gst::Structure>("pads");
+            let pad = pads.and_then(|pads| pads.get::<gst::Structure>("src"));
+            pad.is_ok_and(|pad| pad.get::<&str>("memory") == Ok("memfd"))
+        },
+    );
+}

@@ -145,7 +145,7 @@ impl Driver {
     pub fn lend_out(&mut self, stream: usize, at_a_time: usize) {
         if let Some(stream) = self.streams.get_mut(stream) {
             let idle = stream.frame_count().saturating_sub(at_a_time);
-            stream.lend_out();
+            stream.lend_out(at_a_time);
             self.requests.truncate(self.requests.len() - idle);
         }
     }
@@ -169,6 +169,12 @@ impl Driver {
         self.controls.counters
     }
 
+    /// Frames of a stream that are never ours at the same time as the others.
+    pub fn idle_frames(&self, stream: usize) -> usize {
+        let stream = self.streams.get(stream);
+        stream.map_or(0, |stream| stream.frame_count() - stream.circulating())
+    }
+
     /// How many frames of a stream are in each place.
     pub fn frames_in(&self, stream: usize, place: Place) -> usize {
         self.streams
@@ -179,7 +185,7 @@ impl Driver {
     /// Requests that the camera should not run out of: two, so that the next one is there when one completes; one where a stream has so few
     /// frames that two would leave its consumer none.
     pub fn min_queued(&self) -> usize {
-        let few = |stream: &Stream| !stream.is_on_demand() && stream.frame_count() <= 3;
+        let few = |stream: &Stream| !stream.is_on_demand() && stream.circulating() <= 3;
         if self.streams.iter().any(few) { 1 } else { 2 }
     }
 

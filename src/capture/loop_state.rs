@@ -245,7 +245,8 @@ impl LoopState {
             free: frames_in(Place::Free),
             queued: frames_in(Place::Queued),
             outbox: frames_in(Place::Outbox),
-            downstream: frames_in(Place::Downstream),
+            downstream: frames_in(Place::Downstream)
+                .saturating_sub(state.driver.idle_frames(stream)),
         }
     }
 

@@ -76,6 +76,8 @@ pub struct Stream {
     outbox: VecDeque<Delivery>,
     policy: OutboxPolicy,
     on_demand: bool,
+    /// How many of the frames are ours at a time.
+    circulating: usize,
     /// Frames of a stream on demand are asked for.
     wanted: bool,
     /// Nobody wants this stream's frames any more.
@@ -104,6 +106,7 @@ impl Stream {
             outbox: VecDeque::with_capacity(frames as usize + 1),
             policy: OutboxPolicy::default(),
             on_demand,
+            circulating: frames as usize,
             wanted: false,
             muted: false,
             with_consumer: 0,
@@ -117,8 +120,9 @@ impl Stream {
         }
     }
 
-    /// Every frame is downstream.
-    pub fn lend_out(&mut self) {
+    /// Every frame is downstream, and so many come back at a time.
+    pub fn lend_out(&mut self, circulating: usize) {
+        self.circulating = circulating.min(self.places.len());
         while let Some(frame) = self.free.pop_front() {
             self.put(frame, Place::Downstream);
         }
@@ -126,6 +130,10 @@ impl Stream {
 
     pub fn is_on_demand(&self) -> bool {
         self.on_demand
+    }
+
+    pub fn circulating(&self) -> usize {
+        self.circulating
     }
 
     pub fn is_muted(&self) -> bool {

@@ -6,13 +6,13 @@ use super::{
     pad::{LibcameraSrcPad, Progress},
     session::{
         PadStream,
-        frames::{IoMode, Origin, PeerMemory},
+        frames::{IoMode, PeerMemory},
     },
     settings::MOST_FRAMES,
     stamp::stamp,
 };
 use crate::capture::stream::Captured;
-use crate::memory::import::{Source, Unfit};
+use crate::memory::import::Source;
 use crate::sync::atomic::Ordering;
 use crate::video::repack::Repack;
 use gst::{prelude::*, subclass::prelude::*};
@@ -149,37 +149,31 @@ impl LibcameraSrc {
         let Some(configured) = stream.stream() else {
             return;
         };
-        let io_mode = self.settings.lock().io_mode;
-        if io_mode == IoMode::Dmabuf {
+        if self.settings.lock().io_mode == IoMode::Dmabuf {
             return;
         }
         let offered = answer.and_then(offered);
         let known = pad.peer_memory();
         let source = match (offered, known) {
             (None, None) => return,
-            // Another peer, which has none.
-            (None, Some(_)) => {
-                pad.set_peer_memory(None);
-                return self.renegotiate();
-            }
+            // A pool that is in use may not be offered again; another peer has forgotten this one's.
+            (None, Some(_)) => return,
             // It is used, or has turned out not to fit.
             (Some(_), Some(known)) if known.caps == configured.caps && configured.has_tried() => {
                 return;
             }
             (Some(source), _) => source,
         };
-        let need = configured.need();
-        let writes = stream.session.fills_any || configured.origin == Origin::Memfd;
+        let need = configured.need(stream.session.fills_any);
         let slots = match &source {
             Source::Pool { pool, .. } => Source::slots(pool, need.size),
             _ => None,
         };
         let (source, tried) = match slots {
-            Some(slots) if writes || io_mode == IoMode::DmabufImport => {
+            Some(slots) => {
                 let tried = slots.import_slots(&need).map(drop);
                 (slots, tried)
             }
-            Some(slots) => (slots, Err(Unfit::Ordinary)),
             None => {
                 let tried = source.import(&need).map(drop);
                 (source, tried)
@@ -194,6 +188,7 @@ impl LibcameraSrc {
             }
             Err(unfit) => {
                 gst::info!(CAT, obj = pad, "downstream's memory is not used: {unfit}");
+                pad.set_peer_memory(None);
                 *configured.unfit.lock() = Some(unfit);
             }
         }

@@ -78,8 +78,9 @@ impl LibcameraSrc {
                 Err(error) => return Err(why.unwrap_or(error)),
             };
             let running = self.session();
-            let stays =
-                running.filter(|session| session.plan == plan && has_streams(session, pads));
+            let stays = running.filter(|session| {
+                session.plan == plan && !session.is_stale() && has_streams(session, pads)
+            });
             if let Some(session) = stays {
                 break session;
             }
@@ -287,12 +288,14 @@ impl LibcameraSrc {
         let Some(session) = session else { return };
         session.halt();
         let mut camera = self.camera.lock();
-        let outcomes = camera.as_mut().map(|opened| {
+        let finished = camera.as_mut().map(|opened| {
             opened.runs = false;
             session.finish(&mut *opened.device)
         });
         drop(camera);
-        self.tell_of_stills(&session, &outcomes.unwrap_or_default());
+        let (outcomes, held) = finished.unwrap_or_default();
+        drop(held);
+        self.tell_of_stills(&session, &outcomes);
     }
 
     /// Ends every pad, behind the frames that wait for it.

@@ -48,6 +48,8 @@ pub struct Need<'a> {
     pub planes: &'a [u32],
     /// Nothing but DMABUFs will do.
     pub dmabuf: bool,
+    /// The camera writes anywhere. Drivers write from the begin of a file on, one plane behind the other.
+    pub anywhere: bool,
 }
 
 /// Whether it is GStreamer's allocator for ordinary memory.
@@ -134,6 +136,9 @@ impl Source {
         let Self::Slots { pool, size, .. } = self else {
             return Err(Unfit::Refused);
         };
+        if !need.anywhere {
+            return Err(Unfit::Ordinary);
+        }
         let source = slots::of_pool(pool).ok_or(Unfit::Refused)?;
         let area = source.area(*size).ok_or(Unfit::Refused)?;
         let info = gst_video::VideoInfo::from_caps(need.caps).map_err(|_| Unfit::Layout)?;
@@ -151,6 +156,13 @@ impl Source {
             return Err(Unfit::TooFew {
                 found: area.most,
                 needed: FEWEST,
+            });
+        }
+        // One that is to be had now: each that comes back brings the next.
+        if source.claim(*size, Arc::new(|| ())).is_none() {
+            return Err(Unfit::TooFew {
+                found: 0,
+                needed: 1,
             });
         }
         let frame = |start: &u64| {
@@ -180,6 +192,10 @@ impl Source {
                 check(*size, *max, need)?;
                 if is_ordinary(pool) {
                     return Err(Unfit::Ordinary);
+                }
+                // Somebody works with it, who would miss its buffers, and the pool at our end.
+                if pool.is_active() {
+                    return Err(Unfit::Refused);
                 }
                 configure(pool, *size, *max, need)?;
                 let held = Held {
@@ -221,6 +237,11 @@ fn check(size: u32, max: u32, need: &Need<'_>) -> Result<(), Unfit> {
 fn allocate(allocator: &gst::Allocator, need: &Need<'_>) -> Result<Vec<gst::Buffer>, Unfit> {
     if is_heap(allocator) {
         return Err(Unfit::Ordinary);
+    }
+    // It does not make memory by size alone.
+    let flags = allocator.object_flags().bits();
+    if flags & gst::ffi::GST_ALLOCATOR_FLAG_CUSTOM_ALLOC != 0 {
+        return Err(Unfit::Refused);
     }
     let buffer = |_| {
         let memory = allocator
@@ -310,7 +331,8 @@ fn offsets(buffers: &[gst::Buffer], need: &Need<'_>) -> Result<Vec<usize>, Unfit
         });
     let (offsets, strides) = all.next().ok_or(Unfit::Layout)??;
     let same = all.all(|other| other == Ok((offsets.clone(), strides.clone())));
-    if same && strides == layout.strides && offsets.len() == need.planes.len() {
+    let fits = need.anywhere || offsets == layout.offsets;
+    if same && fits && strides == layout.strides && offsets.len() == need.planes.len() {
         Ok(offsets)
     } else {
         Err(Unfit::Layout)
@@ -335,6 +357,9 @@ fn frame_layout(
             return Err(Unfit::Layout);
         }
         let memory = buffer.peek_memory(memories.start);
+        if memory.offset() > 0 && !need.anywhere {
+            return Err(Unfit::Layout);
+        }
         if need.dmabuf && !memory.is_memory_type::<gst_allocators::DmaBufMemory>() {
             return Err(Unfit::Ordinary);
         }

@@ -116,17 +116,13 @@ mod imp {
             );
             let slots = state.slots.clone();
             drop(state);
-            let memory = match &slots {
-                Some(slots) => Some(slots.take(frame).ok_or(gst::FlowError::Flushing)?),
-                None => None,
-            };
             let mut buffer = match shell {
                 Some(shell) => shell,
                 None => new_shell(layout.as_deref()).map_err(|_| gst::FlowError::Error)?,
             };
             let target = buffer.get_mut().ok_or(gst::FlowError::Error)?;
-            if let Some(memory) = memory {
-                target.append_memory(memory);
+            if let Some(slots) = slots {
+                target.append_memory(slots.take(frame).ok_or(gst::FlowError::Flushing)?);
                 return Ok(buffer);
             }
             let frame = frames
@@ -273,8 +269,14 @@ impl FramePool {
         self.acquire_buffer(Some(&ask_for(frame)))
     }
 
-    /// Frees what rests. Memory that is still downstream is freed when it is dropped, and nobody is told.
-    pub fn close(&self) {
+    /// Whether its frames are slots of another element's.
+    pub fn has_slots(&self) -> bool {
+        self.imp().state.lock().slots.is_some()
+    }
+
+    /// Frees what rests, but for what others have lent, which is returned. Memory that is still downstream is freed when it is dropped, and nobody is
+    /// told.
+    pub fn close(&self) -> Option<Held> {
         let mut state = self.imp().state.lock();
         let frames = std::mem::take(&mut state.frames);
         let shells = std::mem::take(&mut state.shells);
@@ -286,7 +288,7 @@ impl FramePool {
         }
         // The shares before the buffers whose memory they share.
         drop((frames, shells));
-        drop(held);
+        held
     }
 
     fn notify_buffer(&self) {

@@ -365,8 +365,11 @@ impl BaseSinkImpl for ShmSink {
             return Ok(());
         };
         shared.lock().server.set_upstream(UPSTREAM);
-        if let Some(stream) = self.stream.lock().as_mut() {
+        // Out of its lock, as for a frame: this takes its time.
+        let stream = self.stream.lock().take();
+        if let Some(mut stream) = stream {
             stream.prepare(&shared, size.into());
+            *self.stream.lock() = Some(stream);
         }
         let pool = SlotPool::new(&shared);
         let mut config = pool.config();

@@ -94,6 +94,8 @@ impl Stream {
         timebase: Option<&Timebase>,
     ) -> Result<Published, PublishError> {
         let begun = Instant::now();
+        // An upstream that claims nothing more would wait for what is kept.
+        shared.let_go_of_kept();
         let size = self.format.sent_size(buffer) as u64;
         if size == 0 {
             shared.lock().server.handle_empty_frame();

@@ -36,6 +36,13 @@ impl ObjectSubclass for LibcameraSrcPad {
 }
 
 impl ObjectImpl for LibcameraSrcPad {
+    fn constructed(&self) {
+        self.parent_constructed();
+        // The next peer has memory of its own, or none.
+        self.obj()
+            .connect_unlinked(|pad, _| pad.set_peer_memory(None));
+    }
+
     fn properties() -> &'static [glib::ParamSpec] {
         static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| {
             let defaults = Settings::default();

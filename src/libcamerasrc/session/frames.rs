@@ -147,11 +147,12 @@ fn import(
     let packed = packed_layout(choice, agreed);
     let need = Need {
         caps: &caps,
-        size: lengths.iter().sum::<u32>() as usize,
+        size: lengths.iter().sum::<u32>().max(agreed.frame_size) as usize,
         frames: agreed.buffer_count.max(1) as usize,
         layout: packed.as_ref(),
         planes: &lengths,
         dmabuf: choice.media.is_dmabuf(),
+        anywhere: device.fills_any_memory(),
     };
     if let Source::Slots { size, .. } = &peer.source {
         let slots = peer.source.import_slots(&need)?;

@@ -34,10 +34,11 @@ use crate::capture::outlet::Interruptible;
 use crate::capture::stall::GLANCES;
 use crate::capture::stills::StillOutcome;
 use crate::capture::stream::{Captured, Delivery, OutboxPolicy};
+use crate::memory::import::Held;
 use crate::os::clock;
 use crate::sync::{
     Arc, Mutex, OnceLock,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 use crate::video::caps::{Choice, Offer, frame_duration, frame_interval};
 use crate::video::layout::whole_frame;
@@ -62,6 +63,8 @@ pub struct Session {
     pub frame_duration: Option<u64>,
     /// The camera writes to memory of any kind.
     pub fills_any: bool,
+    /// A peer's memory is not what it was: it is to be started anew, even if nothing else has changed.
+    stale: Arc<AtomicBool>,
     state: Arc<LoopState>,
     controls: Arc<ControlState>,
     tickers: Mutex<Vec<Ticker>>,
@@ -191,6 +194,7 @@ impl Session {
         }
         let requests = driver.request_count();
         let state = Arc::new(LoopState::new(driver, wake, clock::monotonic));
+        let stale: Arc<AtomicBool> = Arc::default();
         let streams: Result<Vec<SessionStream>, glib::BoolError> = frames
             .into_iter()
             .enumerate()
@@ -202,8 +206,11 @@ impl Session {
                         state.returned(index, frame);
                     }
                 };
-                let stale = options.stale.clone();
-                let stale = move || stale();
+                let (renegotiate, is_stale) = (options.stale.clone(), stale.clone());
+                let stale = move || {
+                    is_stale.store(true, Ordering::Relaxed);
+                    renegotiate();
+                };
                 SessionStream::new(offer, &planned.choice, agreed, frames, returned, stale)
             })
             .collect();
@@ -251,6 +258,7 @@ impl Session {
             to_do,
             frame_duration,
             fills_any: device.fills_any_memory(),
+            stale,
             interval: interval.map(gst::ClockTime::from_nseconds),
             tickers: Mutex::default(),
             gate: gate.get_or_init(|| task).clone(),
@@ -301,8 +309,9 @@ impl Session {
         self.gate.close();
     }
 
-    /// To be called after [`Self::halt`]. What became of the stills is for the caller to tell, when it has let go of the camera.
-    pub fn finish(&self, device: &mut dyn CameraDevice) -> Vec<StillOutcome> {
+    /// To be called after [`Self::halt`]. What became of the stills is for the caller to tell, and what others have lent to drop, when it has let go of
+    /// the camera.
+    pub fn finish(&self, device: &mut dyn CameraDevice) -> (Vec<StillOutcome>, Vec<Held>) {
         // What the camera has still comes back unfilled, for no fault of its own.
         let mut outcomes = self.state.take_still_outcomes();
         device.stop();
@@ -312,11 +321,14 @@ impl Session {
         drop(worker);
         self.state.end();
         self.state.discard();
-        for stream in &self.streams {
-            stream.pool.close();
-        }
+        let held = self.streams.iter().filter_map(|stream| stream.pool.close());
+        let held = held.collect();
         outcomes.extend(self.state.take_still_outcomes());
-        outcomes
+        (outcomes, held)
+    }
+
+    pub fn is_stale(&self) -> bool {
+        self.stale.load(Ordering::Relaxed)
     }
 
     /// The stream that stands for all of them where one is needed: the first that flows by itself.
@@ -433,7 +445,10 @@ impl PadStream {
                 Ok(Some((buffer, captured)))
             }
             Err(error) => {
-                state.returned(self.index, captured.frame);
+                // A slot without its memory is its owner's.
+                if !stream.pool.has_slots() {
+                    state.returned(self.index, captured.frame);
+                }
                 // The pool of a session that has ended gives nothing.
                 Err(match error {
                     gst::FlowError::Flushing => NoFrame::Interrupted,

@@ -119,14 +119,15 @@ impl SessionStream {
     }
 
     /// What memory of the peer's would have to be for frames of this stream.
-    pub fn need(&self) -> Need<'_> {
+    pub fn need(&self, anywhere: bool) -> Need<'_> {
         Need {
             caps: &self.caps,
-            size: self.size.unwrap_or(self.frame_size),
+            size: self.size.unwrap_or_default().max(self.frame_size),
             frames: self.frames as usize,
             layout: self.layout.as_ref(),
             planes: &self.planes,
             dmabuf: self.is_dmabuf,
+            anywhere,
         }
     }
 }
