@@ -503,3 +503,30 @@ fn a_producer_that_reads_no_acks_gets_them_when_it_does() {
         "an ack came twice"
     );
 }
+
+#[test]
+fn a_producer_that_sends_for_ever_and_reads_no_acks_is_parted_with() {
+    let _alone = alone("no acks");
+    // Frames without a byte are acked and skipped at once, so nothing downstream slows them.
+    for size in [0, 1] {
+        let (mut producer, reader) = pair("noacks", "");
+        producer.announce();
+        let frames = message(3, 1, [0, size]).repeat(100);
+        let client = producer.client.as_ref().unwrap().try_clone().unwrap();
+        let flooding = std::thread::spawn(move || {
+            let mut client = client;
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_secs(5) {
+                if std::io::Write::write_all(&mut client, &frames).is_err() {
+                    return;
+                }
+            }
+        });
+        while size > 0 && reader.try_pull(Duration::from_millis(500)).is_some() {}
+        let text = reader.only_error();
+        assert!(text.contains("reads no acks"), "{text}");
+        // The sink may have its last frame still, and with it the connection.
+        drop((reader, producer));
+        flooding.join().unwrap();
+    }
+}

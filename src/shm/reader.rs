@@ -59,6 +59,8 @@ pub enum Violation {
     Outside { offset: u64, size: u64, length: u64 },
     #[error("frame {sequence} after frame {last}")]
     Order { sequence: u64, last: u64 },
+    #[error("it sends frames and reads no acks")]
+    ReadsNoAcks,
 }
 
 #[derive(Debug, Clone)]

@@ -409,6 +409,12 @@ impl Session {
                 path: self.path.clone(),
             });
         }
+        if link.connection.has_too_many_unsent() {
+            return Err(Stop::Violation {
+                path: self.path.clone(),
+                violation: Violation::ReadsNoAcks,
+            });
+        }
         let mut buffer = [0; 512];
         let wanted = link.reader.wanted().min(buffer.len());
         let room = buffer.get_mut(..wanted).unwrap_or_default();
