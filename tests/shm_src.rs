@@ -362,6 +362,36 @@ fn eos_is_eos_and_a_stopped_sink_is_waited_for() {
     assert_eq!(reader.error(), None);
 }
 
+/// An area is announced with a frame of it, and it is its header that says how the stream ended.
+#[test]
+fn a_reader_learns_of_the_end_without_a_frame_of_the_last_area() {
+    let _alone = alone("eos without a frame");
+    for had_a_frame in [false, true] {
+        for ends in [true, false] {
+            println!("a frame: {had_a_frame}, EOS: {ends}");
+            let mut rig = Rig::new("noframe", 1000, &[]);
+            let reader = ShmReader::playing(&rig.path, "reconnect=false");
+            rig.wait_for_clients(1);
+            if had_a_frame {
+                rig.push(0);
+                drop(reader.pull());
+                // Other caps: upstream asks for a pool, which makes an area that no frame has come to.
+                rig.set_caps(RGB);
+                let caps: gst::Caps = RGB.parse().unwrap();
+                let pad = rig.element.static_pad("sink").unwrap();
+                let mut query = gst::query::Allocation::new(Some(&caps), true);
+                assert!(pad.query(&mut query));
+            }
+            if ends {
+                rig.push_event(gst::event::Eos::new());
+            }
+            rig.stop();
+            reader.wait_for_end();
+            assert_eq!(reader.error(), None);
+        }
+    }
+}
+
 #[test]
 fn without_reconnect_a_missing_producer_is_an_error_that_says_what_to_do() {
     let _alone = alone("no producer");
