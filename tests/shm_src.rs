@@ -268,15 +268,17 @@ fn timestamps_are_the_producers_to_a_millisecond() {
         .1;
     let base = |pipeline: &gst::Pipeline| pipeline.base_time().unwrap().nseconds() as i64;
     let told: std::collections::HashMap<u64, gst::ClockTime> = told.try_iter().collect();
-    let mut worst = 0;
+    let (mut worst, mut compared) = (0, 0);
     for (offset, pts) in came {
         let theirs = told[&offset].nseconds() as i64 + base(&producer);
         let ours = pts.nseconds() as i64 + base(&reader.pipeline) + apart;
         // The frames from before the reader's start have no running time of its own.
         if pts > gst::ClockTime::ZERO {
             worst = worst.max((ours - theirs).abs());
+            compared += 1;
         }
     }
+    assert!(compared > 50, "{compared}");
     println!("timestamps are {worst} ns apart at most");
     assert!(worst < 1_000_000, "{worst} ns");
     let mut query = gst::query::Latency::new();
@@ -439,18 +441,28 @@ fn a_pause_shows_nothing_stale_and_many_of_them_never_stall() {
         reader.stat("frames-skipped") >= before + 3
     });
     assert!(gives_back, "stale frames are shown");
+    let mut last = gst::ClockTime::ZERO;
     for round in 0..common::scale(200, 2000) {
+        // One may be under way.
+        rig.push(1000 + round);
         reader.pipeline.set_state(gst::State::Paused).unwrap();
         if round % 2 == 0 {
             std::thread::sleep(Duration::from_micros(round * 7 % 500));
         }
         reader.pipeline.set_state(gst::State::Playing).unwrap();
         rig.push(1000 + round);
+        while let Some(sample) = reader.try_pull(Duration::ZERO) {
+            let pts = sample.buffer().unwrap().pts().expect("a timestamp");
+            assert!(pts >= last, "{pts} after {last}");
+            last = pts;
+        }
     }
     // It goes on: the next frame comes.
     while reader.try_pull(Duration::from_millis(200)).is_some() {}
     rig.push(5000);
-    assert_eq!(counter(&reader.pull()), 5000);
+    let sample = reader.pull();
+    assert_eq!(counter(&sample), 5000);
+    assert!(sample.buffer().unwrap().pts().unwrap() > last);
 }
 
 fn counter(sample: &gst::Sample) -> u64 {
@@ -611,6 +623,40 @@ fn downstream_that_takes_something_else_is_an_error_that_says_both() {
     rig.push_buffer(picture(info_size(&RGB.parse().unwrap()), 1));
     let text = reader.only_error();
     assert!(text.contains("RGB") && text.contains("NV12"), "{text}");
+}
+
+/// What would be made up of a list of formats is not what the frames are.
+#[test]
+fn frames_without_caps_are_not_taken_for_one_of_several() {
+    let _alone = alone("several caps");
+    for (rest, text) in [
+        ("! video/x-raw", "takes several"),
+        ("! video/x-raw,format=RGB,width=4", "takes several"),
+        (
+            "! video/x-raw,format=RGB,width=4,height=[1,4]",
+            "takes several",
+        ),
+        ("! videoconvert", "takes several"),
+        (
+            "! video/x-raw,format=RGB,width=4,height=4,framerate=30/1 ! videoconvert",
+            "",
+        ),
+        ("! video/x-raw,format=RGB,width=4,height=4", ""),
+        ("", ""),
+    ] {
+        println!("{rest}");
+        let mut producer = FakeProducer::new("several");
+        let reader = ShmReader::playing(&producer.path, rest);
+        producer.accept();
+        producer.announce();
+        producer.frame(FIRST, 48);
+        if text.is_empty() {
+            reader.pull();
+        } else {
+            let error = reader.only_error();
+            assert!(error.contains(text), "{error}");
+        }
+    }
 }
 
 #[test]
