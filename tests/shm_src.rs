@@ -465,6 +465,29 @@ fn a_pause_shows_nothing_stale_and_many_of_them_never_stall() {
     assert!(sample.buffer().unwrap().pts().unwrap() > last);
 }
 
+#[test]
+fn eos_in_a_pause_is_not_waited_for_at_its_end() {
+    let _alone = alone("eos in a pause");
+    let rig = Rig::new("pauseeos", 1000, &[]);
+    let reader = ShmReader::playing(&rig.path, "");
+    rig.wait_for_clients(1);
+    for _ in 0..20 {
+        reader.pipeline.set_state(gst::State::Paused).unwrap();
+        reader.pipeline.set_state(gst::State::Playing).unwrap();
+    }
+    reader.pipeline.set_state(gst::State::Paused).unwrap();
+    reader.element.send_event(gst::event::Eos::new());
+    let before = Instant::now();
+    reader.pipeline.set_state(gst::State::Playing).unwrap();
+    assert!(
+        before.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        before.elapsed()
+    );
+    reader.wait_for_end();
+    assert_eq!(reader.error(), None);
+}
+
 fn counter(sample: &gst::Sample) -> u64 {
     let frame = bytes(sample);
     common::frames::Generator::new(frame.len())
