@@ -660,6 +660,7 @@ fn frames_without_caps_are_not_taken_for_one_of_several() {
             "takes several",
         ),
         ("! videoconvert", "takes several"),
+        ("! audio/x-raw,format=S16LE", "takes several"),
         (
             "! video/x-raw,format=RGB,width=4,height=4,framerate=30/1 ! videoconvert",
             "",
@@ -680,6 +681,26 @@ fn frames_without_caps_are_not_taken_for_one_of_several() {
             assert!(error.contains(text), "{error}");
         }
     }
+}
+
+#[test]
+fn frames_that_no_longer_tell_caps_are_what_downstream_has() {
+    let _alone = alone("caps that are told no longer");
+    let mut producer = FakeProducer::new("kept");
+    let reader = ShmReader::playing(&producer.path, "! videoconvert");
+    producer.accept();
+    producer.write_header(StreamState::Running);
+    producer.announce();
+    let caps =
+        "video/x-raw, format=(string)RGB, width=(int)4, height=(int)4, framerate=(fraction)30/1";
+    let note = plain_note(0, 48, 1);
+    producer.write_note(0, &Note { caps, ..note });
+    producer.frame(FIRST, 48);
+    let told = reader.pull();
+    producer.write_note(0, &plain_note(0, 48, 2));
+    producer.frame(FIRST, 48);
+    assert_eq!(reader.pull().caps(), told.caps());
+    assert_eq!(reader.error(), None);
 }
 
 #[test]

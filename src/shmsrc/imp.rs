@@ -39,9 +39,12 @@ fn certain(mut caps: gst::Caps) -> Option<gst::Caps> {
             value.type_() == glib::Type::STRING || value.type_() == glib::Type::I32
         })
     };
-    let says_enough = structure.name() != "video/x-raw"
-        || ["format", "width", "height"].into_iter().all(is_fixed);
-    if caps.size() != 1 || !says_enough {
+    let needed: &[&str] = match structure.name().as_str() {
+        "video/x-raw" => &["format", "width", "height"],
+        "audio/x-raw" => &["format", "rate", "channels"],
+        _ => &[],
+    };
+    if caps.size() != 1 || !needed.iter().all(|name| is_fixed(*name)) {
         return None;
     }
     caps.fixate();
@@ -279,11 +282,16 @@ impl BaseSrcImpl for ShmSrc {
             return Ok(());
         }
         let Some(caps) = certain(caps.clone()) else {
+            // What downstream has is as certain as anything.
+            let before = self.obj().src_pad().current_caps();
+            if before.is_some_and(|before| before.can_intersect(&caps)) {
+                return Ok(());
+            }
             gst::element_imp_error!(
                 self,
                 gst::StreamError::Format,
                 ("The producer does not tell the caps of its frames, and downstream takes several: {caps}. Put a capsfilter behind the source, with \
-                     the format, the width and the height of raw video")
+                     the format and size of raw video, or the format, rate and channels of raw audio")
             );
             self.has_ended.store(true, Ordering::Relaxed);
             return Err(gst::loggable_error!(CAT, "downstream takes several caps"));
