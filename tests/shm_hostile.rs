@@ -142,20 +142,31 @@ fn areas_that_are_no_memory_end_the_stream() {
         });
     });
     assert!(text.contains("of no bytes"), "{text}");
-    let text = after("missing", |producer| {
-        producer.say(Message::NewArea {
-            generation: 1,
-            length: 1,
-            name: "/nobody has this",
-        });
-    });
+    // It may have gone meanwhile, and is waited for where that is wanted.
+    let missing = Message::NewArea {
+        generation: 1,
+        length: 1,
+        name: "/nobody has this",
+    };
+    let (mut producer, reader) = pair("missing", "");
+    producer.say(missing);
+    let warning = reader.message(gst::MessageType::Warning, gst::ClockTime::from_seconds(5));
+    assert!(warning.unwrap().contains("no shared memory"));
+    producer.accept();
+    producer.announce();
+    producer.frame(0, 1);
+    reader.pull();
+    drop((reader, producer));
+    let (mut producer, reader) = pair("missing", "reconnect=false");
+    producer.say(missing);
+    let text = reader.only_error();
     assert!(
         text.contains("no shared memory") && text.contains("--ipc"),
         "{text}"
     );
     let text = after("many", |producer| {
         let name = producer.name.clone();
-        for generation in 1..=33 {
+        for generation in 1..=19 {
             producer.say(Message::NewArea {
                 generation,
                 length: LENGTH,
@@ -163,7 +174,30 @@ fn areas_that_are_no_memory_end_the_stream() {
             });
         }
     });
-    assert!(text.contains("more than 32 areas"), "{text}");
+    assert!(text.contains("more than 18 areas"), "{text}");
+    // Closed ones count while somebody has a frame of them.
+    let (mut producer, reader) = pair("held", "");
+    let name = producer.name.clone();
+    let mut held = Vec::new();
+    for generation in 1..=19 {
+        producer.say(Message::NewArea {
+            generation,
+            length: LENGTH,
+            name: &name,
+        });
+        producer.say(Message::NewBuffer {
+            generation,
+            offset: 0,
+            size: 1,
+        });
+        producer.say(Message::CloseArea { generation });
+        if generation <= 18 {
+            held.push(reader.pull());
+        }
+    }
+    let text = reader.only_error();
+    assert!(text.contains("more than 18 areas"), "{text}");
+    drop(held);
     let text = after("huge", |producer| {
         let name = producer.name.clone();
         producer.object.set_len(1 << 62).unwrap();
@@ -173,7 +207,18 @@ fn areas_that_are_no_memory_end_the_stream() {
             name: &name,
         });
     });
-    assert!(text.contains("cannot map"), "{text}");
+    assert!(text.contains("areas of more than"), "{text}");
+    let text = after("hugeframe", |producer| {
+        let (name, length) = (producer.name.clone(), 1 << 32);
+        producer.object.set_len(length).unwrap();
+        producer.say(Message::NewArea {
+            generation: 1,
+            length,
+            name: &name,
+        });
+        producer.frame(0, 1 << 31);
+    });
+    assert!(text.contains("a frame of 2147483648 bytes"), "{text}");
     // What would keep its readers waiting: a device, a pipe, a file of another file system, a pipe with that name.
     let file = std::env::current_exe().unwrap();
     for path in ["/dev/zero", "/dev/null", file.to_str().unwrap()] {
@@ -502,4 +547,31 @@ fn a_producer_that_reads_no_acks_gets_them_when_it_does() {
         acked.windows(2).all(|two| two[0] < two[1]),
         "an ack came twice"
     );
+}
+
+#[test]
+fn a_producer_that_sends_for_ever_and_reads_no_acks_is_parted_with() {
+    let _alone = alone("no acks");
+    // Frames without a byte are acked and skipped at once, so nothing downstream slows them.
+    for size in [0, 1] {
+        let (mut producer, reader) = pair("noacks", "");
+        producer.announce();
+        let frames = message(3, 1, [0, size]).repeat(100);
+        let client = producer.client.as_ref().unwrap().try_clone().unwrap();
+        let flooding = std::thread::spawn(move || {
+            let mut client = client;
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_secs(5) {
+                if std::io::Write::write_all(&mut client, &frames).is_err() {
+                    return;
+                }
+            }
+        });
+        while size > 0 && reader.try_pull(Duration::from_millis(500)).is_some() {}
+        let text = reader.only_error();
+        assert!(text.contains("reads no acks"), "{text}");
+        // The sink may have its last frame still, and with it the connection.
+        drop((reader, producer));
+        flooding.join().unwrap();
+    }
 }

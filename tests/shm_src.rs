@@ -268,15 +268,17 @@ fn timestamps_are_the_producers_to_a_millisecond() {
         .1;
     let base = |pipeline: &gst::Pipeline| pipeline.base_time().unwrap().nseconds() as i64;
     let told: std::collections::HashMap<u64, gst::ClockTime> = told.try_iter().collect();
-    let mut worst = 0;
+    let (mut worst, mut compared) = (0, 0);
     for (offset, pts) in came {
         let theirs = told[&offset].nseconds() as i64 + base(&producer);
         let ours = pts.nseconds() as i64 + base(&reader.pipeline) + apart;
         // The frames from before the reader's start have no running time of its own.
         if pts > gst::ClockTime::ZERO {
             worst = worst.max((ours - theirs).abs());
+            compared += 1;
         }
     }
+    assert!(compared > 50, "{compared}");
     println!("timestamps are {worst} ns apart at most");
     assert!(worst < 1_000_000, "{worst} ns");
     let mut query = gst::query::Latency::new();
@@ -362,6 +364,36 @@ fn eos_is_eos_and_a_stopped_sink_is_waited_for() {
     assert_eq!(reader.error(), None);
 }
 
+/// An area is announced with a frame of it, and it is its header that says how the stream ended.
+#[test]
+fn a_reader_learns_of_the_end_without_a_frame_of_the_last_area() {
+    let _alone = alone("eos without a frame");
+    for had_a_frame in [false, true] {
+        for ends in [true, false] {
+            println!("a frame: {had_a_frame}, EOS: {ends}");
+            let mut rig = Rig::new("noframe", 1000, &[]);
+            let reader = ShmReader::playing(&rig.path, "reconnect=false");
+            rig.wait_for_clients(1);
+            if had_a_frame {
+                rig.push(0);
+                drop(reader.pull());
+                // Other caps: upstream asks for a pool, which makes an area that no frame has come to.
+                rig.set_caps(RGB);
+                let caps: gst::Caps = RGB.parse().unwrap();
+                let pad = rig.element.static_pad("sink").unwrap();
+                let mut query = gst::query::Allocation::new(Some(&caps), true);
+                assert!(pad.query(&mut query));
+            }
+            if ends {
+                rig.push_event(gst::event::Eos::new());
+            }
+            rig.stop();
+            reader.wait_for_end();
+            assert_eq!(reader.error(), None);
+        }
+    }
+}
+
 #[test]
 fn without_reconnect_a_missing_producer_is_an_error_that_says_what_to_do() {
     let _alone = alone("no producer");
@@ -409,18 +441,51 @@ fn a_pause_shows_nothing_stale_and_many_of_them_never_stall() {
         reader.stat("frames-skipped") >= before + 3
     });
     assert!(gives_back, "stale frames are shown");
+    let mut last = gst::ClockTime::ZERO;
     for round in 0..common::scale(200, 2000) {
+        // One may be under way.
+        rig.push(1000 + round);
         reader.pipeline.set_state(gst::State::Paused).unwrap();
         if round % 2 == 0 {
             std::thread::sleep(Duration::from_micros(round * 7 % 500));
         }
         reader.pipeline.set_state(gst::State::Playing).unwrap();
         rig.push(1000 + round);
+        while let Some(sample) = reader.try_pull(Duration::ZERO) {
+            let pts = sample.buffer().unwrap().pts().expect("a timestamp");
+            assert!(pts >= last, "{pts} after {last}");
+            last = pts;
+        }
     }
     // It goes on: the next frame comes.
     while reader.try_pull(Duration::from_millis(200)).is_some() {}
     rig.push(5000);
-    assert_eq!(counter(&reader.pull()), 5000);
+    let sample = reader.pull();
+    assert_eq!(counter(&sample), 5000);
+    assert!(sample.buffer().unwrap().pts().unwrap() > last);
+}
+
+#[test]
+fn eos_in_a_pause_is_not_waited_for_at_its_end() {
+    let _alone = alone("eos in a pause");
+    let rig = Rig::new("pauseeos", 1000, &[]);
+    let reader = ShmReader::playing(&rig.path, "");
+    rig.wait_for_clients(1);
+    for _ in 0..20 {
+        reader.pipeline.set_state(gst::State::Paused).unwrap();
+        reader.pipeline.set_state(gst::State::Playing).unwrap();
+    }
+    reader.pipeline.set_state(gst::State::Paused).unwrap();
+    reader.element.send_event(gst::event::Eos::new());
+    let before = Instant::now();
+    reader.pipeline.set_state(gst::State::Playing).unwrap();
+    assert!(
+        before.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        before.elapsed()
+    );
+    reader.wait_for_end();
+    assert_eq!(reader.error(), None);
 }
 
 fn counter(sample: &gst::Sample) -> u64 {
@@ -581,6 +646,61 @@ fn downstream_that_takes_something_else_is_an_error_that_says_both() {
     rig.push_buffer(picture(info_size(&RGB.parse().unwrap()), 1));
     let text = reader.only_error();
     assert!(text.contains("RGB") && text.contains("NV12"), "{text}");
+}
+
+/// What would be made up of a list of formats is not what the frames are.
+#[test]
+fn frames_without_caps_are_not_taken_for_one_of_several() {
+    let _alone = alone("several caps");
+    for (rest, text) in [
+        ("! video/x-raw", "takes several"),
+        ("! video/x-raw,format=RGB,width=4", "takes several"),
+        (
+            "! video/x-raw,format=RGB,width=4,height=[1,4]",
+            "takes several",
+        ),
+        ("! videoconvert", "takes several"),
+        ("! audio/x-raw,format=S16LE", "takes several"),
+        (
+            "! video/x-raw,format=RGB,width=4,height=4,framerate=30/1 ! videoconvert",
+            "",
+        ),
+        ("! video/x-raw,format=RGB,width=4,height=4", ""),
+        ("", ""),
+    ] {
+        println!("{rest}");
+        let mut producer = FakeProducer::new("several");
+        let reader = ShmReader::playing(&producer.path, rest);
+        producer.accept();
+        producer.announce();
+        producer.frame(FIRST, 48);
+        if text.is_empty() {
+            reader.pull();
+        } else {
+            let error = reader.only_error();
+            assert!(error.contains(text), "{error}");
+        }
+    }
+}
+
+#[test]
+fn frames_that_no_longer_tell_caps_are_what_downstream_has() {
+    let _alone = alone("caps that are told no longer");
+    let mut producer = FakeProducer::new("kept");
+    let reader = ShmReader::playing(&producer.path, "! videoconvert");
+    producer.accept();
+    producer.write_header(StreamState::Running);
+    producer.announce();
+    let caps =
+        "video/x-raw, format=(string)RGB, width=(int)4, height=(int)4, framerate=(fraction)30/1";
+    let note = plain_note(0, 48, 1);
+    producer.write_note(0, &Note { caps, ..note });
+    producer.frame(FIRST, 48);
+    let told = reader.pull();
+    producer.write_note(0, &plain_note(0, 48, 2));
+    producer.frame(FIRST, 48);
+    assert_eq!(reader.pull().caps(), told.caps());
+    assert_eq!(reader.error(), None);
 }
 
 #[test]

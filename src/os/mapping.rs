@@ -152,6 +152,10 @@ impl Mapping {
         &self.object
     }
 
+    pub fn length(&self) -> u64 {
+        self.length as u64
+    }
+
     /// Somebody read where the owner had taken the memory away, and got zeros.
     pub fn is_broken(&self) -> bool {
         guard::is_broken(self.place)
@@ -216,9 +220,11 @@ mod guard {
     use super::*;
     use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-    /// A mapping, for the handler to find. The length is set last and cleared first.
+    /// A mapping, for the handler to find.
     struct Place {
         taken: AtomicBool,
+        /// Odd while the others change: who reads them finds the same even number before and after it, or they are not of one mapping.
+        version: AtomicUsize,
         base: AtomicUsize,
         length: AtomicUsize,
         broken: AtomicBool,
@@ -227,6 +233,7 @@ mod guard {
     static TABLE: [Place; PLACES] = [const {
         Place {
             taken: AtomicBool::new(false),
+            version: AtomicUsize::new(0),
             base: AtomicUsize::new(0),
             length: AtomicUsize::new(0),
             broken: AtomicBool::new(false),
@@ -264,20 +271,40 @@ mod guard {
         }
     }
 
+    impl Place {
+        /// Only by who has taken the place.
+        fn set(&self, base: usize, length: usize) {
+            self.version.fetch_add(1, Ordering::SeqCst);
+            self.base.store(base, Ordering::SeqCst);
+            self.length.store(length, Ordering::SeqCst);
+            self.version.fetch_add(1, Ordering::SeqCst);
+        }
+
+        /// The mapping that is here, if it has that address. Waits for nobody: the one whose memory is read changes nothing meanwhile.
+        fn find(&self, address: usize) -> Option<(usize, usize)> {
+            let version = self.version.load(Ordering::SeqCst);
+            let length = self.length.load(Ordering::SeqCst);
+            let base = self.base.load(Ordering::SeqCst);
+            let is_whole =
+                version.is_multiple_of(2) && version == self.version.load(Ordering::SeqCst);
+            let is_inside = (base..base.saturating_add(length)).contains(&address);
+            (is_whole && is_inside).then_some((base, length))
+        }
+    }
+
     pub fn enter(base: usize, length: usize) -> Option<usize> {
         let number = TABLE
             .iter()
             .position(|place| !place.taken.swap(true, Ordering::AcqRel))?;
         let place = TABLE.get(number)?;
         place.broken.store(false, Ordering::Relaxed);
-        place.base.store(base, Ordering::Relaxed);
-        place.length.store(length, Ordering::Release);
+        place.set(base, length);
         Some(number)
     }
 
     pub fn leave(number: usize) {
         if let Some(place) = TABLE.get(number) {
-            place.length.store(0, Ordering::Release);
+            place.set(0, 0);
             place.taken.store(false, Ordering::Release);
         }
     }
@@ -299,11 +326,9 @@ mod guard {
         // A positive code is a fault; else somebody has sent the signal, and there is no address.
         if code > 0 {
             for place in &TABLE {
-                let length = place.length.load(Ordering::Acquire);
-                let base = place.base.load(Ordering::Relaxed);
-                if length == 0 || !(base..base.saturating_add(length)).contains(&address) {
+                let Some((base, length)) = place.find(address) else {
                     continue;
-                }
+                };
                 place.broken.store(true, Ordering::Release);
                 // SAFETY: exactly the pages of a mapping of ours that lives, as somebody has just read it. They become zeros, which need no memory.
                 let replaced = unsafe {
@@ -327,11 +352,17 @@ mod guard {
     fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
         let before = BEFORE.get();
         let handler = before.map_or(libc::SIG_DFL, |before| before.sa_sigaction);
+        // SAFETY: the kernel gives a valid siginfo to a handler with SA_SIGINFO.
+        let is_fault = unsafe { (*info).si_code } > 0;
+        // What was sent was ignored before us. A fault cannot be.
+        if handler == libc::SIG_IGN && !is_fault {
+            return;
+        }
         if handler == libc::SIG_DFL || handler == libc::SIG_IGN {
             // SAFETY: the default takes no handler. The instruction that faulted runs again and ends the process; what was sent is sent again.
             unsafe {
                 libc::signal(signal, libc::SIG_DFL);
-                if (*info).si_code <= 0 {
+                if !is_fault {
                     libc::raise(signal);
                 }
             }

@@ -242,11 +242,17 @@ impl Client {
         Some(held.frame)
     }
 
+    /// It was announced that area last.
+    pub(super) fn knows(&self, generation: u32) -> bool {
+        self.announced.last() == Some(&generation)
+    }
+
     /// The next thing to tell, which from now on counts as told.
     ///
-    /// An area is announced with its first frame, so a client that does not read is told of no more areas than it holds frames. An old area is
+    /// An area is announced with its first frame, so a client that does not read is told of no more areas than it holds frames; and one more at the
+    /// `end`, the area whose header says what became of the stream. An old area is
     /// closed when the client holds nothing in it, and only after the next one was announced: readers up to 1.28.6 crash on anything else.
-    pub(super) fn next(&mut self, now: Duration) -> Option<Next> {
+    pub(super) fn next(&mut self, now: Duration, end: Option<u32>) -> Option<Next> {
         if let Some((current, old)) = self.announced.split_last() {
             debug_assert!(old.iter().all(|generation| generation < current));
             let drained = old.iter().copied().find(|old| !self.holds_generation(*old));
@@ -255,7 +261,12 @@ impl Client {
                 return Some(Next::Close(generation));
             }
         }
-        let held = self.held.iter_mut().find(|held| held.sent.is_none())?;
+        let held = self.held.iter_mut().find(|held| held.sent.is_none());
+        let Some(held) = held else {
+            let generation = end.filter(|end| !self.knows(*end))?;
+            self.announced.push(generation);
+            return Some(Next::Announce(generation));
+        };
         let generation = held.frame.generation;
         if self.announced.last() != Some(&generation) {
             self.announced.push(generation);

@@ -13,7 +13,11 @@ use super::note::{Note, NoteError};
 use super::wire::{Heard, MessageParser, NotAMessage};
 
 /// Areas that can be open at the same time. `shmsink-rs` has no more than 16; the stock sink makes one for each change of its `shm-size`.
-pub const MAX_AREAS: usize = 32;
+pub const MAX_AREAS: usize = 18;
+/// Bytes that can be mapped at the same time.
+pub const MAX_MAPPED: u64 = 64 << 30;
+/// GStreamer has lengths that are signed and of 32 bits.
+pub const MAX_FRAME: u64 = i32::MAX as u64;
 
 /// A frame that the server has told of, to be acked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,12 +57,18 @@ pub enum Violation {
     EmptyArea { generation: u32 },
     #[error("a frame in area {generation}, which there is not")]
     UnknownArea { generation: u32 },
-    #[error("more than {MAX_AREAS} areas")]
+    #[error("more than {MAX_AREAS} areas, with those that frames are held of")]
     TooManyAreas,
+    #[error("areas of more than {MAX_MAPPED} bytes, with those that frames are held of")]
+    TooLargeAreas,
+    #[error("a frame of {size} bytes, which are more than {MAX_FRAME}")]
+    LargeFrame { size: u64 },
     #[error("a frame of {size} bytes at {offset} of an area of {length}")]
     Outside { offset: u64, size: u64, length: u64 },
     #[error("frame {sequence} after frame {last}")]
     Order { sequence: u64, last: u64 },
+    #[error("it sends frames and reads no acks")]
+    ReadsNoAcks,
 }
 
 #[derive(Debug, Clone)]
@@ -160,6 +170,9 @@ impl Reader {
                 size,
                 length,
             });
+        }
+        if size > MAX_FRAME {
+            return Err(Violation::LargeFrame { size });
         }
         let note_at = mapped
             .stride

@@ -26,6 +26,10 @@ impl<T> Unsent<T> {
         self.0.lock().is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
     pub fn push(&self, message: T) {
         self.0.lock().push_back(message);
     }

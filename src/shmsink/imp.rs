@@ -299,7 +299,9 @@ impl ElementImpl for ShmSink {
         let timebase = (transition == gst::StateChange::PausedToPlaying)
             .then(|| Timebase::of(&*self.obj()))
             .flatten();
-        *self.timebase.lock() = timebase;
+        let before = std::mem::replace(&mut *self.timebase.lock(), timebase);
+        // Without the lock: it may be the last of a clock.
+        drop(before);
         self.parent_change_state(transition)
     }
 }
@@ -331,8 +333,11 @@ impl BaseSinkImpl for ShmSink {
 
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
         let session = self.session.lock().take();
-        let stream = self.stream.lock().take();
+        let mut stream = self.stream.lock().take();
         if let Some(session) = session {
+            if let Some(stream) = &mut stream {
+                stream.prepare_end(session.shared());
+            }
             let has_ended = stream.as_ref().is_some_and(|stream| stream.has_ended());
             session.stop(&self.obj(), has_ended);
         }
@@ -391,6 +396,7 @@ impl BaseSinkImpl for ShmSink {
                 if let Some(shared) = self.shared() {
                     if let Some(stream) = self.stream.lock().as_mut() {
                         stream.end();
+                        stream.prepare_end(&shared);
                     }
                     shared.tell_state(StreamState::Ended);
                     let limit = self.settings.lock().eos_drain_timeout;

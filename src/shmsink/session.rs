@@ -16,7 +16,6 @@ use super::{
 use crate::os::area;
 use crate::os::listener::ListenError;
 use crate::os::listener::Listener;
-use crate::os::reaper;
 use crate::shm::header::StreamState;
 use crate::shm::server::Server;
 use crate::sync::Arc;
@@ -63,17 +62,10 @@ impl Session {
     /// Closes every connection, removes the socket and ends the control thread, which waits for nobody. May be called from a signal handler:
     /// those run on a thread that this does not join.
     pub fn stop(self, element: &ShmSink, has_ended: bool) {
-        // While it is known what clients hold: a stopped one keeps only that, not the whole area.
-        let freed = {
-            let mut state = self.shared.lock();
-            state.server.close_area();
-            state.take_freed()
-        };
-        reaper::give_back_later(freed);
-        // Unless the stream has ended: that is what readers are to know then.
-        if !has_ended {
-            self.shared.tell_state(StreamState::Stopped);
-        }
+        self.shared.tell_state(match has_ended {
+            true => StreamState::Ended,
+            false => StreamState::Stopped,
+        });
         self.shared.stop();
         if self.thread.join().is_err() {
             gst::error!(CAT, obj = element, "The server's thread panicked");

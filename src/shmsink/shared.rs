@@ -101,15 +101,21 @@ impl Shared {
         &self.waker
     }
 
-    /// Writes into the header of every area what became of the stream, for readers to find when their connection ends.
+    /// Writes into the header of every area what became of the stream, for readers to find when their connection ends. Those that have had no frame
+    /// of the current area are told of it for that.
     pub fn tell_state(&self, stream: StreamState) {
-        let areas: Vec<Arc<Area>> = self.lock().areas.values().cloned().collect();
+        let areas: Vec<Arc<Area>> = {
+            let mut state = self.lock();
+            state.server.set_tells_end(stream != StreamState::Running);
+            state.areas.values().cloned().collect()
+        };
         let word = stream.encode();
         for area in areas {
             if let Some(mut state) = area.lend(header::STATE_AT, word.len() as u64) {
                 state.copy_from_slice(&word);
             }
         }
+        self.waker.wake();
     }
 
     /// The time that the server's events carry.

@@ -81,6 +81,18 @@ impl Stream {
         self.ended = true;
     }
 
+    /// Sees to it that readers can be told how the stream ends: an area's header says it, and there may have been no frame to make one for.
+    pub fn prepare_end(&mut self, shared: &Shared) {
+        let is_needed = {
+            let server = &shared.lock().server;
+            server.current_layout().is_none() && server.client_count() > 0
+        };
+        // A frame that comes after all has an area made for its size.
+        if is_needed && let Err(error) = self.make_area(shared, 1) {
+            gst::warning!(CAT, "Readers are not told of the end: {error}");
+        }
+    }
+
     pub fn has_ended(&self) -> bool {
         self.ended
     }

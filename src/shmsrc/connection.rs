@@ -10,6 +10,9 @@ use crate::shm::wire::Ack;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
+/// Acks that wait for room. A producer has no more frames out than it has slots, so one that reads has read most of them before it sends more.
+const MOST_UNSENT: usize = 4096;
+
 /// Lives as long as the element reads from it, or somebody has a frame of it.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -41,6 +44,11 @@ impl Connection {
     /// There are acks that the socket had no room for.
     pub fn has_unsent(&self) -> bool {
         !self.unsent.is_empty()
+    }
+
+    /// So many that its producer sends without reading: what is received from it adds to them, without an end.
+    pub fn has_too_many_unsent(&self) -> bool {
+        self.unsent.len() > MOST_UNSENT
     }
 
     /// The producer may write there again. Never waits.

@@ -30,6 +30,27 @@ use crate::sync::{Arc, LazyLock, Mutex};
 /// Bytes of a path that fit a socket address, without the NUL.
 const MAX_PATH: usize = 107;
 
+/// What frames without caps are where downstream takes these: fixed caps, if they leave open nothing that says how the bytes are to be read.
+fn certain(mut caps: gst::Caps) -> Option<gst::Caps> {
+    let structure = caps.structure(0)?;
+    let is_fixed = |name| {
+        let value = structure.value(name);
+        value.is_ok_and(|value| {
+            value.type_() == glib::Type::STRING || value.type_() == glib::Type::I32
+        })
+    };
+    let needed: &[&str] = match structure.name().as_str() {
+        "video/x-raw" => &["format", "width", "height"],
+        "audio/x-raw" => &["format", "rate", "channels"],
+        _ => &[],
+    };
+    if caps.size() != 1 || !needed.iter().all(|name| is_fixed(*name)) {
+        return None;
+    }
+    caps.fixate();
+    Some(caps)
+}
+
 #[derive(Debug, Default)]
 pub struct ShmSrc {
     settings: Mutex<Settings>,
@@ -40,7 +61,7 @@ pub struct ShmSrc {
     connection: Mutex<Option<Arc<Connection>>>,
     counters: Mutex<Counters>,
     area_name: Mutex<Option<String>>,
-    /// While the element plays.
+    /// Of the last time that the element began to play.
     timebase: Mutex<Option<Timebase>>,
     /// Frames come without caps: downstream's are asked for.
     asks_downstream: AtomicBool,
@@ -154,9 +175,12 @@ impl ElementImpl for ShmSrc {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        // The clock and the beginning of running time stay while the element plays.
+        // The clock and the beginning of running time stay while the element plays. In a pause those from before it stay: the last frame may be on
+        // its way yet.
         let plays = transition == gst::StateChange::PausedToPlaying;
-        *self.timebase.lock() = plays.then(|| Timebase::of(&*self.obj())).flatten();
+        if plays {
+            self.set_timebase(Timebase::of(&*self.obj()));
+        }
         let is_live = self.settings.lock().is_live;
         if let Some(control) = self.control().filter(|_| is_live) {
             match transition {
@@ -169,7 +193,23 @@ impl ElementImpl for ShmSrc {
         if plays && is_live {
             self.come_back();
         }
+        if transition == gst::StateChange::PausedToReady {
+            self.set_timebase(None);
+        }
         Ok(changed)
+    }
+
+    fn send_event(&self, event: gst::Event) -> bool {
+        let keeps_away = matches!(
+            event.type_(),
+            gst::EventType::Eos | gst::EventType::FlushStart
+        );
+        let sent = self.parent_send_event(event);
+        // The thread has left for good, or until the flush is over; GstBaseSrc has waited for it.
+        if keeps_away {
+            self.has_left.store(false, Ordering::SeqCst);
+        }
+        sent
     }
 }
 
@@ -234,16 +274,31 @@ impl BaseSrcImpl for ShmSrc {
         if !self.asks_downstream.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let mut caps = self.obj().src_pad().peer_query_caps(None);
+        let caps = self.obj().src_pad().peer_query_caps(None);
         if caps.is_empty() {
             return Err(gst::loggable_error!(CAT, "downstream takes nothing"));
         }
         if caps.is_any() {
             return Ok(());
         }
-        caps.fixate();
+        let Some(caps) = certain(caps.clone()) else {
+            // What downstream has is as certain as anything.
+            let before = self.obj().src_pad().current_caps();
+            if before.is_some_and(|before| before.can_intersect(&caps)) {
+                return Ok(());
+            }
+            gst::element_imp_error!(
+                self,
+                gst::StreamError::Format,
+                ("The producer does not tell the caps of its frames, and downstream takes several: {caps}. Put a capsfilter behind the source, with \
+                     the format and size of raw video, or the format, rate and channels of raw audio")
+            );
+            self.has_ended.store(true, Ordering::Relaxed);
+            return Err(gst::loggable_error!(CAT, "downstream takes several caps"));
+        };
         // It is refused by a pad that is flushing, too; then pushing the buffer says the same.
         let _ = self.obj().set_caps(&caps);
+        self.least.store(self.least_size(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -300,6 +355,12 @@ impl PushSrcImpl for ShmSrc {
 }
 
 impl ShmSrc {
+    fn set_timebase(&self, timebase: Option<Timebase>) {
+        let before = std::mem::replace(&mut *self.timebase.lock(), timebase);
+        // Without the lock: it may be the last of a clock.
+        drop(before);
+    }
+
     fn control(&self) -> Option<Arc<Control>> {
         self.control.lock().clone()
     }
@@ -450,10 +511,14 @@ impl ShmSrc {
                         ("The producer no longer tells the caps of its frames. They are taken for what downstream has or takes")
                     );
                 }
-                source
-                    .negotiate()
-                    .then_some(())
-                    .ok_or(gst::FlowError::NotNegotiated)
+                if source.negotiate() {
+                    return Ok(());
+                }
+                // After an error of ours GstBaseSrc is to post none.
+                Err(match self.has_ended.load(Ordering::Relaxed) {
+                    true => gst::FlowError::Eos,
+                    false => gst::FlowError::NotNegotiated,
+                })
             }
             // The segment is under way, and caps must come before it.
             NewCaps::Told(caps) if self.has_begun_without_caps() => {
@@ -491,9 +556,16 @@ impl ShmSrc {
         const LONGEST: Duration = Duration::from_secs(2);
         const GLANCE: Duration = Duration::from_micros(50);
         let begun = Instant::now();
-        while self.has_left.load(Ordering::SeqCst) && begun.elapsed() < LONGEST {
+        let pad = self.obj().src_pad().clone();
+        // Neither in a flush nor after EOS is it to come back.
+        let is_away = || {
+            let flags = pad.pad_flags();
+            !flags.intersects(gst::PadFlags::FLUSHING | gst::PadFlags::EOS)
+                && self.has_left.load(Ordering::SeqCst)
+        };
+        while is_away() && begun.elapsed() < LONGEST {
             // The pad has a task, which goes on with its own function; this one is never called.
-            let _ = self.obj().src_pad().start_task(|| ());
+            let _ = pad.start_task(|| ());
             thread::sleep(GLANCE);
         }
     }

@@ -18,9 +18,9 @@ use crate::os::server::Received;
 use crate::shm::header::{Header, StreamState};
 use crate::shm::layout::{HEADER_SIZE, NOTE_SIZE};
 use crate::shm::note::{self, Note};
-use crate::shm::reader::{Event, Frame, Reader, Violation};
-use crate::sync::Arc;
+use crate::shm::reader::{Event, Frame, MAX_AREAS, MAX_MAPPED, Reader, Violation};
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Weak};
 
 const WAKER: u64 = 0;
 const SOCKET: u64 = 1;
@@ -199,16 +199,34 @@ impl Link {
     }
 
     /// Maps an area that was announced: what came along with the announcement, or what has that name.
-    fn map(&mut self, generation: u32, length: u64, name: &str) -> Result<(), MapError> {
+    fn map(&mut self, generation: u32, length: u64, name: &str) -> Result<Weak<Mapping>, MapError> {
         let object = match self.fd.take() {
             Some(fd) => Object::received(fd)?,
             None => Object::open(name)?,
         };
         let area = object.map(length)?;
         self.reader.handle_area(generation, header_of(&area));
+        let mapped = Arc::downgrade(&area);
         self.areas.push((generation, area));
-        Ok(())
+        Ok(mapped)
     }
+}
+
+/// Whether another area of that length can be mapped.
+fn check_room(mapped: &mut Vec<Weak<Mapping>>, length: u64) -> Result<(), Violation> {
+    let mut all = length;
+    mapped.retain(|area| {
+        let area = area.upgrade();
+        all = all.saturating_add(area.as_ref().map_or(0, |area| area.length()));
+        area.is_some()
+    });
+    if mapped.len() >= MAX_AREAS {
+        return Err(Violation::TooManyAreas);
+    }
+    if all > MAX_MAPPED {
+        return Err(Violation::TooLargeAreas);
+    }
+    Ok(())
 }
 
 /// The header behind an area; `None` where a stock sink has made it.
@@ -226,6 +244,8 @@ pub(super) struct Session {
     /// For pauses, in which what comes from the producer wakes nobody.
     waker_only: Poller,
     link: Option<Link>,
+    /// All that may be mapped: of this connection, and of frames that somebody still has.
+    mapped: Vec<Weak<Mapping>>,
     /// The next attempt to connect, and the pause after it.
     attempt: Instant,
     pause: Duration,
@@ -249,6 +269,7 @@ impl Session {
             poller,
             waker_only,
             link: None,
+            mapped: Vec::new(),
             attempt: Instant::now(),
             pause: FIRST_PAUSE,
             waits: false,
@@ -329,13 +350,20 @@ impl Session {
         tell: &mut impl FnMut(Notice),
     ) -> Result<(), Stop> {
         self.disconnect();
-        match stop {
+        let is_gone = match &stop {
             Stop::Connect { .. }
             | Stop::Gone { .. }
             | Stop::Stopped { .. }
-            | Stop::Refused { .. }
-                if reconnects() =>
-            {
+            | Stop::Refused { .. } => true,
+            // A stock sink that has stopped takes the name away that it has just told.
+            Stop::Map {
+                error: MapError::Open { source, .. },
+                ..
+            } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        };
+        match stop {
+            stop if is_gone && reconnects() => {
                 self.attempt = Instant::now() + self.pause;
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
                 // Once for each time that there is none.
@@ -409,6 +437,12 @@ impl Session {
                 path: self.path.clone(),
             });
         }
+        if link.connection.has_too_many_unsent() {
+            return Err(Stop::Violation {
+                path: self.path.clone(),
+                violation: Violation::ReadsNoAcks,
+            });
+        }
         let mut buffer = [0; 512];
         let wanted = link.reader.wanted().min(buffer.len());
         let room = buffer.get_mut(..wanted).unwrap_or_default();
@@ -421,10 +455,7 @@ impl Session {
             }
             Received::Bytes(count, fd) => (count, fd),
         };
-        if !std::mem::replace(&mut link.heard, true) {
-            self.pause = FIRST_PAUSE;
-            self.waits = false;
-        }
+        link.heard = true;
         // It comes with the first byte of the message that it belongs to, which may not be whole yet.
         if fd.is_some() {
             link.fd = fd;
@@ -445,11 +476,17 @@ impl Session {
                 name,
             }) => {
                 let is_first = link.areas.is_empty();
-                link.map(generation, length, &name)
+                check_room(&mut self.mapped, length).map_err(|violation| Stop::Violation {
+                    path: self.path.clone(),
+                    violation,
+                })?;
+                let area = link
+                    .map(generation, length, &name)
                     .map_err(|error| Stop::Map {
                         path: self.path.clone(),
                         error,
                     })?;
+                self.mapped.push(area);
                 gst::info!(CAT, "Area {generation}: {name}, {length} bytes");
                 Ok(Turn::Told(if is_first {
                     Notice::Connected(name)
@@ -475,6 +512,9 @@ impl Session {
             frame.offset,
             frame.generation
         );
+        // Only now: one that talks and goes, again and again, gets no attention.
+        self.pause = FIRST_PAUSE;
+        self.waits = false;
         // Neither a stale frame nor one without a byte is of use to anybody.
         if self.skips || frame.size == 0 {
             link.connection.ack(frame.generation, frame.offset);

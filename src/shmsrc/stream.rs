@@ -41,7 +41,7 @@ pub(super) enum StreamError {
 /// What a buffer needs of its surroundings.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Context<'a> {
-    /// While the element plays.
+    /// Of the last time that the element began to play.
     pub timebase: Option<&'a Timebase>,
     pub is_live: bool,
 }
@@ -80,6 +80,12 @@ pub(super) struct Stream {
     known: Option<Known>,
     names: Names,
     distance: Distance,
+    /// What the distance was measured with: it is another one after each pause, by as much as that took, which is not to be smoothed.
+    base_time: Option<gst::ClockTime>,
+    /// The latest timestamp.
+    newest: u64,
+    /// That of before the last pause: a frame of then which comes only now would be earlier.
+    earliest: u64,
     /// The moment of the first frame.
     first: Option<i64>,
     discont: bool,
@@ -94,6 +100,9 @@ impl Stream {
             known: None,
             names: Names::default(),
             distance: Distance::default(),
+            base_time: None,
+            newest: 0,
+            earliest: 0,
             first: None,
             discont: true,
             latency: 0,
@@ -105,6 +114,21 @@ impl Stream {
         self.discont = true;
     }
 
+    /// Notices that the element has begun to play again.
+    fn follow(&mut self, context: Context<'_>) {
+        let base_time = context.timebase.map(|timebase| timebase.base_time);
+        if std::mem::replace(&mut self.base_time, base_time) == base_time {
+            return;
+        }
+        self.distance = Distance::default();
+        if let Some(timebase) = context.timebase.filter(|_| context.is_live) {
+            // A flush may have had running time begin anew.
+            let now = signed(clock::monotonic()).saturating_add(self.distance.measure(timebase));
+            self.newest = self.newest.min(u64::try_from(now).unwrap_or(0));
+            self.earliest = self.newest;
+        }
+    }
+
     /// Makes a buffer of a frame. Whatever is wrong with it, it is given back.
     pub fn make(&mut self, delivery: Delivery, context: Context<'_>) -> Result<Made, StreamError> {
         let Delivery {
@@ -112,6 +136,7 @@ impl Stream {
             memory,
             has_note,
         } = delivery;
+        self.follow(context);
         let mut whole = gst::Buffer::new();
         let buffer = whole.make_mut();
         buffer.append_memory(gst::Memory::from_slice(memory));
@@ -122,6 +147,8 @@ impl Stream {
                 known,
                 names,
                 distance,
+                newest,
+                earliest,
                 first,
                 ..
             } = self;
@@ -132,7 +159,9 @@ impl Stream {
             names
                 .admit(told.iter().map(|(name, _)| *name))
                 .map_err(BadFrame::from)?;
-            let pts = pts(note.times.instant, note.times.pts, context, distance, first);
+            let pts = pts(note.times.instant, note.times.pts, context, distance, first)
+                .map(|pts| pts.max(*earliest));
+            *newest = pts.map_or(*newest, |pts| pts.max(*newest));
             stamp::times(buffer, &note.times, pts);
             stamp::flags(buffer, &note);
             stamp::metadata(buffer, told);
@@ -167,7 +196,7 @@ impl Stream {
     }
 }
 
-/// The moment of a frame as this pipeline's running time, or since the first frame where that has none.
+/// The moment of a frame as this pipeline's running time; since the first frame where it is not live, or the moment is not known.
 fn pts(
     instant: Option<u64>,
     theirs: Option<u64>,
@@ -181,6 +210,8 @@ fn pts(
             let time = signed(instant).saturating_add(distance.measure(timebase));
             Some(not_before_the_start(time))
         }
+        // Without a clock there is no running time, and another time would not go with what comes later.
+        (Some(_), None) if context.is_live => None,
         (instant, _) => {
             let moment = signed(instant.or(theirs)?);
             let first = *first.get_or_insert(moment);

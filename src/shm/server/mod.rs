@@ -89,6 +89,8 @@ pub struct Server {
     generation: u32,
     /// Frames are to go to another area of the same size.
     wants_fresh_area: bool,
+    /// No frame may come any more: clients are to know the current area, whose header says why.
+    tells_end: bool,
     /// A client could be lent a frame if one more slot had memory.
     wants_loan: bool,
     /// With those that were evicted and still hold frames of the current area.
@@ -114,6 +116,7 @@ impl Server {
             current: None,
             generation: 0,
             wants_fresh_area: false,
+            tells_end: false,
             wants_loan: false,
             clients: BTreeMap::new(),
             next_client: 1,
@@ -138,6 +141,16 @@ impl Server {
         if !mailbox {
             self.drop_newest();
         }
+    }
+
+    /// Whether clients are to know the current area without a frame of it.
+    pub fn set_tells_end(&mut self, tells_end: bool) {
+        self.tells_end = tells_end;
+    }
+
+    /// The area that clients are to know without a frame of it.
+    fn end(&self) -> Option<u32> {
+        self.current.filter(|_| self.tells_end)
     }
 
     /// Clients that are connected; not those that were evicted.
@@ -303,11 +316,12 @@ impl Server {
 
     /// The next message for a client, which from now on counts as sent. It is to be sent whole before the next one.
     pub fn poll_transmit(&mut self, id: ClientId, now: Duration) -> Option<Message<'_>> {
+        let end = self.end();
         let client = self.clients.get_mut(&id)?;
         if client.is_evicted() {
             return None;
         }
-        let next = client.next(now)?;
+        let next = client.next(now, end)?;
         match next {
             Next::Close(generation) => Some(Message::CloseArea { generation }),
             Next::Send(frame) => Some(Message::NewBuffer {
@@ -351,7 +365,8 @@ impl Server {
     pub fn is_told(&self, id: ClientId) -> bool {
         self.clients.get(&id).is_none_or(|client| {
             let lacks = self.newest.is_some_and(|newest| client.lacks(&newest));
-            client.is_told() && !lacks
+            let knows = self.end().is_none_or(|end| client.knows(end));
+            client.is_told() && knows && !lacks
         })
     }
 

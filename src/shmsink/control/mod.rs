@@ -132,6 +132,13 @@ impl Control {
     fn shut_down(mut self) {
         self.stop_growing();
         self.transmit();
+        // While it is known what clients hold: a stopped one keeps only that, not the whole area.
+        let freed = {
+            let mut state = self.shared.lock();
+            state.server.close_area();
+            state.take_freed()
+        };
+        reaper::give_back_later(freed);
         let numbers: Vec<u64> = self.connections.keys().copied().collect();
         for number in numbers {
             self.disconnect(number);
