@@ -216,6 +216,13 @@ fn a_pool_that_is_offered_only_while_it_rests_costs_one_restart() {
     assert!(seen(&source, 20).is_subset(&allocator.made()));
     // Another peer, with no memory at all, is not given this one's.
     let element_pad = source.element.static_pad("src").unwrap();
+    // Without a frame that finds no peer.
+    let (blocked, wait) = std::sync::mpsc::channel();
+    let probe = element_pad.add_probe(gst::PadProbeType::BLOCK_DOWNSTREAM, move |_, _| {
+        let _ = blocked.send(());
+        gst::PadProbeReturn::Ok
+    });
+    wait.recv().unwrap();
     element_pad.unlink(&pad).unwrap();
     let other = gst::ElementFactory::make("fakesink")
         .property("sync", false)
@@ -226,6 +233,7 @@ fn a_pool_that_is_offered_only_while_it_rests_costs_one_restart() {
     element_pad
         .link(&other.static_pad("sink").unwrap())
         .unwrap();
+    element_pad.remove_probe(probe.unwrap());
     common::wait_until(
         "memory of its own",
         std::time::Duration::from_secs(10),

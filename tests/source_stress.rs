@@ -189,6 +189,9 @@ fn the_source_stops_at_any_moment_with_samples_held() {
 
 #[test]
 fn flushes_and_ends_while_frames_flow() {
+    if skips_with_libcamera_0_4("flushes_and_ends_while_frames_flow") {
+        return;
+    }
     let _alone = alone("flushes and ends");
     drop(_alone.1);
     let mut progress = Progress::watch("flushes and ends");
@@ -205,7 +208,8 @@ fn flushes_and_ends_while_frames_flow() {
             thread::sleep(Duration::from_micros(random.next(2000)));
             assert!(source.element.send_event(gst::event::FlushStart::new()));
             assert!(source.element.send_event(gst::event::FlushStop::new(true)));
-            source.pull().unwrap();
+            let goes_on = source.pull().is_some();
+            assert!(goes_on, "ended by a flush: {:?}", source.error());
         }
         assert!(source.element.send_event(gst::event::Eos::new()));
         source.count();

@@ -25,15 +25,15 @@ pub fn alone_for(what: &str, limit: Duration) -> (MutexGuard<'static, ()>, Watch
     (guard, Watchdog::new(what, limit))
 }
 
-/// Whether this is libcamera 0.4, whose virtual camera leaves the count of its frames unset and takes any colour space; says that a test is skipped
-/// then. That version does not know this control.
+/// Whether this is libcamera 0.4, whose virtual camera leaves the count of its frames and their status unset (so that a frame may come back cancelled
+/// for ever, as its memory happened to be), takes any colour space and does not name its handler; says that a test is skipped then. That version does not know this control.
 #[cfg(feature = "libcamera")]
 pub fn skips_with_libcamera_0_4(test: &str) -> bool {
     let mut definitions = gstlibcamerars::backend::libcamera::control_definitions().iter();
     let is_newer = definitions.any(|control| control.name == "ExposureTimeMode");
     if !is_newer {
         println!(
-            "SKIPPED: {test}: the virtual camera of libcamera 0.4 neither counts its frames nor refuses colour spaces"
+            "SKIPPED: {test}: the virtual camera of libcamera 0.4 neither counts its frames, says their status, refuses colour spaces nor names its handler"
         );
     }
     !is_newer
