@@ -28,7 +28,7 @@ fn reader_process() {
     common::reader::run_if_asked();
 }
 
-/// Not a test: what this program does when it is started as a producer. It ends with its pipeline, or when it is killed.
+/// Not a test: what this program does when it is started as a producer. It ends with its pipeline, when its standard input ends, or when it is killed.
 #[test]
 fn producer_process() {
     let Ok(description) = std::env::var(PRODUCER) else {
@@ -39,7 +39,17 @@ fn producer_process() {
     let pipeline = gst::parse::launch(&description).unwrap();
     pipeline.set_state(gst::State::Playing).unwrap();
     let bus = pipeline.bus().unwrap();
-    let ends = [gst::MessageType::Eos, gst::MessageType::Error];
+    let told = bus.clone();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let stop = gst::message::Application::new(gst::Structure::new_empty("stop"));
+        let _ = told.post(stop);
+    });
+    let ends = [
+        gst::MessageType::Eos,
+        gst::MessageType::Error,
+        gst::MessageType::Application,
+    ];
     bus.timed_pop_filtered(gst::ClockTime::NONE, &ends);
     pipeline.set_state(gst::State::Null).unwrap();
 }
@@ -53,7 +63,7 @@ impl Producer {
         command
             .args(["producer_process", "--exact", "--nocapture"])
             .env(PRODUCER, description)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null());
         // One that is stopped would outlive a test that crashes or is killed.
         // SAFETY: between fork and exec there is nothing but one system call.
@@ -77,8 +87,10 @@ impl Producer {
         unsafe { libc::kill(self.0.id() as i32, signal) };
     }
 
-    fn wait(mut self) {
-        self.0.wait().unwrap();
+    /// It takes its pipeline to NULL.
+    fn stop(mut self) {
+        drop(self.0.stdin.take());
+        assert!(self.0.wait().unwrap().success());
     }
 
     fn kill(mut self) {
@@ -185,9 +197,7 @@ fn restarts_are_survived_and_the_gap_is_short() {
             // Whatever it is at, half a message included.
             producer.kill();
         } else {
-            // gst-launch stops its pipeline.
-            producer.signal(libc::SIGINT);
-            producer.wait();
+            producer.stop();
         }
         while reader.try_pull(Duration::from_millis(50)).is_some() {}
     }
