@@ -64,6 +64,16 @@ fn by_any_name(name: &str) -> Option<&'static Property> {
     })
 }
 
+/// Sets a field for each control, with the name and the type of its property.
+pub fn write(controls: &Controls, structure: &mut gst::StructureRef) {
+    for (id, value) in controls.iter() {
+        if let Some(property) = by_id(id) {
+            let field = to_field(&property.definition, value);
+            structure.set_value(property.name.as_str(), field);
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     wanted: Controls,
@@ -323,11 +333,7 @@ impl LibcameraSrc {
     pub fn extra_controls(&self) -> gst::Structure {
         let wanted = self.controls.state.lock().wanted.clone();
         let mut structure = gst::Structure::new_empty("controls");
-        for (id, value) in wanted.iter() {
-            if let Some(property) = by_id(id) {
-                structure.set_value(&property.name, to_field(&property.definition, value));
-            }
-        }
+        write(&wanted, &mut structure);
         structure
     }
 

@@ -152,18 +152,16 @@ impl LibcameraSrc {
         if self.settings.lock().io_mode == IoMode::Dmabuf {
             return;
         }
-        let offered = answer.and_then(offered);
-        let known = pad.peer_memory();
-        let source = match (offered, known) {
-            (None, None) => return,
-            // A pool that is in use may not be offered again; another peer has forgotten this one's.
-            (None, Some(_)) => return,
-            // It is used, or has turned out not to fit.
-            (Some(_), Some(known)) if known.caps == configured.caps && configured.has_tried() => {
-                return;
-            }
-            (Some(source), _) => source,
+        // A pool that is in use may not be offered again; another peer has forgotten this one's.
+        let Some(source) = answer.and_then(offered) else {
+            return;
         };
+        let known = pad.peer_memory();
+        let is_known = known.is_some_and(|known| known.caps == configured.caps);
+        // It is used, or has turned out not to fit.
+        if is_known && configured.has_tried() {
+            return;
+        }
         let need = configured.need(stream.session.fills_any);
         let slots = match &source {
             Source::Pool { pool, .. } => Source::slots(pool, need.size),

@@ -1,9 +1,8 @@
 //! What the camera knew about each frame, from its completion to its buffer: a GstCustomMeta.
 
-use super::controls::by_id;
+use super::controls;
 use crate::camera::{Completion, Controls, FrameId, MAX_STREAMS};
 use crate::capture::stills::StillId;
-use crate::controls::to_field;
 use crate::sync::{Arc, Mutex};
 use gst::meta::CustomMeta;
 
@@ -55,13 +54,8 @@ pub fn attach(buffer: &mut gst::BufferRef, metadata: Option<&Controls>, still: O
         return;
     };
     let structure = meta.mut_structure();
-    for (id, value) in metadata.into_iter().flat_map(Controls::iter) {
-        if let Some(property) = by_id(id) {
-            structure.set_value(
-                property.name.as_str(),
-                to_field(&property.definition, value),
-            );
-        }
+    if let Some(metadata) = metadata {
+        controls::write(metadata, structure);
     }
     if let Some(still) = still {
         structure.set("still-id", still.capture);

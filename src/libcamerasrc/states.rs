@@ -1,8 +1,7 @@
 //! What the camera says of its own state, such as whether its autofocus has found something: a message when that changes.
 
-use super::controls::{CONTROLS, by_id};
+use super::controls::{self, CONTROLS};
 use crate::camera::{ControlId, ControlKind, Controls};
-use crate::controls::to_field;
 use crate::sync::{LazyLock, Mutex};
 use std::collections::BTreeSet;
 
@@ -34,10 +33,6 @@ impl States {
 
 pub fn message(source: &super::LibcameraSrc, news: &Controls) -> gst::Message {
     let mut details = gst::Structure::new_empty("libcamerasrc-state");
-    for (id, value) in news.iter() {
-        if let Some(property) = by_id(id) {
-            details.set_value(&property.name, to_field(&property.definition, value));
-        }
-    }
+    controls::write(news, &mut details);
     gst::message::Element::builder(details).src(source).build()
 }
