@@ -6,6 +6,7 @@ use super::{
     format::{SensorConfig, StreamConfig, StreamFormat, StreamRole},
     frame::{Completion, FrameLayout, FrameSet, RequestId},
     orientation::Orientation,
+    sensor_mode::{SensorMode, sensor_modes},
 };
 use crate::sync::Arc;
 use std::fmt;
@@ -75,6 +76,11 @@ pub trait CameraDevice: fmt::Debug + Send {
     fn id(&self) -> &str;
     /// What the camera offers for streams of these roles at once.
     fn offer(&self, roles: &[StreamRole]) -> Result<Vec<StreamOffer>, CameraError>;
+    /// How its sensor can be read out. None where the camera has no raw frames: then it does not say.
+    fn sensor_modes(&self) -> Vec<SensorMode> {
+        let offers = self.offer(&[StreamRole::Raw]).unwrap_or_default();
+        offers.first().map(sensor_modes).unwrap_or_default()
+    }
     /// Shortest and longest frame duration in microseconds, where the camera can say.
     fn frame_durations(&self) -> Option<(u64, u64)>;
     /// The controls that the camera has. They may differ after it was configured.

@@ -26,4 +26,4 @@ pub use frame::{
     MAX_STREAMS, Plane, RequestId,
 };
 pub use orientation::Orientation;
-pub use sensor_mode::{SensorMode, sensor_modes};
+pub use sensor_mode::SensorMode;

@@ -1,7 +1,7 @@
 //! How the sensor can be read out: the property `sensor-modes`.
 
 use super::{imp::LibcameraSrc, opened::Opened};
-use crate::camera::{CameraDevice, SensorMode, StreamConfig, StreamRole, sensor_modes};
+use crate::camera::{CameraDevice, SensorMode, StreamConfig, StreamRole};
 use crate::video::caps::rate;
 
 const RAW: [StreamRole; 1] = [StreamRole::Raw];
@@ -9,15 +9,9 @@ const RAW: [StreamRole; 1] = [StreamRole::Raw];
 /// A mode, and the shortest and longest frame duration in microseconds that it has, where that is known.
 pub type RatedMode = (SensorMode, Option<(u64, u64)>);
 
-/// None where the camera has no raw frames: then it does not say.
-fn modes(device: &dyn CameraDevice) -> Vec<SensorMode> {
-    let offers = device.offer(&RAW).unwrap_or_default();
-    offers.first().map(sensor_modes).unwrap_or_default()
-}
-
 /// Frame rates are known only of a camera that is configured so, which one that streams cannot be.
 fn rated(device: &mut dyn CameraDevice) -> Vec<RatedMode> {
-    let modes = modes(device).into_iter();
+    let modes = device.sensor_modes().into_iter();
     modes
         .map(|mode| {
             let configured = device.configure(&RAW, std::slice::from_ref(&mode.config));
@@ -53,7 +47,7 @@ impl Opened {
         match &self.modes {
             Some(modes) => modes.clone(),
             None if self.runs => {
-                let modes = modes(&*self.device).into_iter();
+                let modes = self.device.sensor_modes().into_iter();
                 modes.map(|mode| (mode, None)).collect()
             }
             None => {

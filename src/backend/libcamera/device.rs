@@ -12,7 +12,7 @@ use super::{
 use crate::camera::{
     CameraDescription, CameraDevice, CameraError, CameraEvents, CameraInfo, CameraSystem,
     CameraWatcher, ControlInfo, FrameLayout, Orientation, RequestQueue, SensorConfig, Start,
-    StreamConfig, StreamOffer, StreamRole, sensor_modes,
+    StreamConfig, StreamOffer, StreamRole,
 };
 use crate::sync::Arc;
 use std::{fmt, io};
@@ -142,17 +142,14 @@ impl Device {
             }
             Validity::Invalid if self.sensor.is_some() => Err(CameraError::SensorConfig {
                 camera: self.id().to_owned(),
-                modes: self.sensor_modes(),
+                modes: self
+                    .sensor_modes()
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
             }),
             Validity::Invalid => Err(self.failed("validate a configuration", libc::EINVAL)),
         }
-    }
-
-    /// For an error's text.
-    fn sensor_modes(&self) -> Vec<String> {
-        let offers = self.offer(&[StreamRole::Raw]).unwrap_or_default();
-        let modes = offers.first().map(sensor_modes).unwrap_or_default();
-        modes.iter().map(ToString::to_string).collect()
     }
 
     fn configured(

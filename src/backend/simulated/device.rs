@@ -8,7 +8,7 @@ use super::{
 use crate::camera::{
     CameraDevice, CameraError, CameraEvents, ControlInfo, Controls, FrameLayout, FrameSet,
     Orientation, PixelFormat, RequestId, RequestQueue, SensorConfig, Size, Start, StreamConfig,
-    StreamFormat, StreamOffer, StreamRole, sensor_modes,
+    StreamFormat, StreamOffer, StreamRole,
 };
 use crate::sync::Arc;
 use std::io;
@@ -194,7 +194,7 @@ impl CameraDevice for Device {
         let possible = |config: SensorConfig| sensor == Some(&config.size) && config.depth == 10;
         if self.sensor_config.is_some_and(|config| !possible(config)) {
             let camera = self.camera.spec.id.clone();
-            let modes = sensor_modes(&raw_offer(&self.camera.spec));
+            let modes = self.sensor_modes();
             let modes = modes.iter().map(ToString::to_string).collect();
             return Err(CameraError::SensorConfig { camera, modes });
         }
