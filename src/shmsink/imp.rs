@@ -457,7 +457,15 @@ impl BaseSinkImpl for ShmSink {
             copies_scarce: leaky == Leaky::Mailbox,
         };
         let published = stream.publish(&shared, buffer, context);
+        let reconfigure = stream.take_has_slots_again();
         *self.stream.lock() = Some(stream);
+        if reconfigure {
+            // Who does not know the event goes on as before.
+            let _ = self
+                .obj()
+                .sink_pad()
+                .push_event(gst::event::Reconfigure::new());
+        }
         match published {
             Ok(Published::Yes) => (),
             Ok(Published::Dropped) => self.report_drop(buffer),

@@ -79,6 +79,14 @@ impl Streaming {
         }
     }
 
+    /// Upstream is to ask again what it is offered; said once.
+    pub fn take_has_slots_again(&mut self) -> bool {
+        match self {
+            Self::Shm(stream) => stream.take_has_slots_again(),
+            Self::Fd(_) => false,
+        }
+    }
+
     /// Upstream was asked for so many frames beyond those that it needs itself.
     pub fn set_spare(&mut self, spare: usize) {
         if let Self::Fd(stream) = self {
