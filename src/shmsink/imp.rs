@@ -370,35 +370,41 @@ impl BaseSinkImpl for ShmSink {
         let (Some(caps), true) = query.get_owned() else {
             return Ok(());
         };
-        // Without a size from the caps there is no saying what a buffer of the pool would be.
-        let size = Format::from_caps(&caps).planned_size();
-        let (Some(shared), Some(size)) = (
-            self.shared(),
-            size.and_then(|size| u32::try_from(size).ok()),
-        ) else {
+        let Some(shared) = self.shared() else {
             return Ok(());
         };
-        let (passes_fds, spare) = {
+        // Without a size from the caps there is no saying what a buffer of a pool would be.
+        let size = Format::from_caps(&caps).planned_size();
+        let size = size.and_then(|size| u32::try_from(size).ok());
+        let (transport, spare) = {
             let settings = self.settings.lock();
-            (settings.transport == Transport::Fd, settings.spare())
+            (settings.transport, settings.spare())
         };
         // Out of its lock, as for a frame: this takes its time.
         let stream = self.stream.lock().take();
         if let Some(mut stream) = stream {
-            stream.prepare_slots(&shared, size.into());
-            stream.set_spare(spare);
+            match (transport, size) {
+                (Transport::Fd, _) => stream.set_spare(spare),
+                (Transport::Shm, Some(size)) => stream.prepare_slots(&shared, size.into()),
+                (Transport::Shm, None) => (),
+            }
             *self.stream.lock() = Some(stream);
         }
-        if passes_fds {
-            query.add_allocation_pool(None::<&gst::BufferPool>, size, spare as u32, 0);
-            return Ok(());
+        match (transport, size) {
+            (Transport::Fd, size) => {
+                let none = None::<&gst::BufferPool>;
+                query.add_allocation_pool(none, size.unwrap_or(0), spare as u32, 0);
+            }
+            (Transport::Shm, Some(size)) => {
+                let pool = SlotPool::new(&shared);
+                let mut config = pool.config();
+                config.set_params(Some(&caps), size, 0, 0);
+                pool.set_config(config)
+                    .map_err(|error| gst::loggable_error!(CAT, "{error}"))?;
+                query.add_allocation_pool(Some(&pool), size, 0, 0);
+            }
+            (Transport::Shm, None) => (),
         }
-        let pool = SlotPool::new(&shared);
-        let mut config = pool.config();
-        config.set_params(Some(&caps), size, 0, 0);
-        pool.set_config(config)
-            .map_err(|error| gst::loggable_error!(CAT, "{error}"))?;
-        query.add_allocation_pool(Some(&pool), size, 0, 0);
         Ok(())
     }
 

@@ -14,6 +14,9 @@ pub(in crate::shmsink) enum CopyError {
     Frame(#[from] crate::shmsink::frame::FrameError),
 }
 
+/// Memory that is kept for the next copies. Readers that are well hold a frame or two.
+const MOST_FREE: usize = 4;
+
 /// What copies are made into. Frames of one size follow each other, so what comes back is kept for the next; of other sizes it is not.
 #[derive(Debug, Default)]
 pub(in crate::shmsink) struct Copies {
@@ -49,7 +52,8 @@ impl Copies {
             return;
         };
         drop(buffer);
-        if memory.size() == self.size && memory.is_writable() {
+        let is_wanted = memory.size() == self.size && self.free.len() < MOST_FREE;
+        if is_wanted && memory.is_writable() {
             self.free.push(memory);
         }
     }

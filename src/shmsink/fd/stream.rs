@@ -13,6 +13,7 @@ use crate::notes;
 use crate::notes::metas;
 use crate::notes::moments::Moments;
 use crate::shm::fd::wire::{self, Frame, Kind, MAX_PARTS, Part};
+use crate::shm::header::StreamState;
 use crate::shm::note::Times;
 use crate::shm::server::{Admission, Claim};
 use crate::shmsink::{
@@ -66,12 +67,17 @@ impl FdStream {
     }
 
     pub fn set_caps(&mut self, caps: &gst::Caps) {
-        let mut command = Vec::new();
-        wire::encode_caps(&caps.to_string(), &mut command);
-        self.caps = Some(command.into());
         self.needs_dmabuf = caps
             .features(0)
             .is_some_and(|features| features.contains("memory:DMABuf"));
+        let mut caps = caps.copy();
+        if let (Some(caps), false) = (caps.get_mut(), self.needs_dmabuf) {
+            // Whatever memory it was, readers get what anybody can map.
+            caps.set_features_simple(None);
+        }
+        let mut command = Vec::new();
+        wire::encode_caps(&caps.to_string(), &mut command);
+        self.caps = Some(command.into());
         self.is_announced = false;
     }
 
@@ -145,10 +151,8 @@ impl FdStream {
                 Admission::NoSlot => return Ok(Published::Dropped),
             }
         };
-        if std::mem::take(&mut self.ended)
-            && let Some(table) = &mut shared.lock().table
-        {
-            table.set_ended(false);
+        if std::mem::take(&mut self.ended) {
+            shared.tell_state(StreamState::Running);
         }
         let shareable = Descriptors::of(buffer, MAX_PARTS)
             .filter(|descriptors| descriptors.is_dmabuf() || !self.needs_dmabuf);

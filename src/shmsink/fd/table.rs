@@ -48,7 +48,7 @@ impl Content {
 pub(in crate::shmsink) struct Passed {
     /// Frames of upstream's that readers have.
     pub originals: usize,
-    /// Bytes of copies that readers have or that wait for the next.
+    /// Bytes of copies that readers have.
     pub copied_bytes: u64,
     /// Frames that were copied because readers had as many others as they may.
     pub copied_scarce: u64,
