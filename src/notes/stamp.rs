@@ -4,7 +4,7 @@ use gst_video::video_frame::VideoBufferExt;
 
 use super::{FLAGS, SENSOR_CLOCK, clock::signed, fields};
 use crate::shm::fields::Value;
-use crate::shm::note::{Planes, Times};
+use crate::shm::note::{MAX_PLANES, Planes, Times};
 
 /// Why frames cannot be what their producer says they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -73,47 +73,61 @@ pub fn planes(
             .copied()
             .zip(info.stride().iter().copied())
     };
-    let told: Vec<(usize, i32)> = planes
-        .iter()
-        .map(|(offset, stride)| Some((usize::try_from(offset).ok()?, stride)))
-        .collect::<Option<_>>()
-        .ok_or(LayoutError::Planes)?;
-    let planes = if told.is_empty() {
-        implied().collect()
-    } else {
-        told
+    // Nothing is allocated: this is for every frame.
+    let (mut offsets, mut strides) = ([0; MAX_PLANES], [0; MAX_PLANES]);
+    let mut count = 0;
+    let mut put = |(offset, stride): (usize, i32)| {
+        if let (Some(to), Some(with)) = (offsets.get_mut(count), strides.get_mut(count)) {
+            (*to, *with) = (offset, stride);
+            count += 1;
+        }
     };
-    if !planes.iter().copied().eq(implied()) && !are_inside(info, &planes, size) {
+    if planes.iter().next().is_none() {
+        implied().for_each(&mut put);
+    }
+    for (offset, stride) in planes.iter() {
+        put((
+            usize::try_from(offset).map_err(|_| LayoutError::Planes)?,
+            stride,
+        ));
+    }
+    let offsets = offsets.get(..count).unwrap_or_default();
+    let strides = strides.get(..count).unwrap_or_default();
+    let told = || offsets.iter().copied().zip(strides.iter().copied());
+    if !told().eq(implied()) && !are_inside(info, told(), size) {
         return Err(LayoutError::Planes);
     }
-    let (offsets, strides): (Vec<usize>, Vec<i32>) = planes.into_iter().unzip();
     let added = gst_video::VideoMeta::add_full(
         buffer,
         gst_video::VideoFrameFlags::empty(),
         info.format(),
         info.width(),
         info.height(),
-        &offsets,
-        &strides,
+        offsets,
+        strides,
     );
     added.map(|_| ()).map_err(|_| LayoutError::Planes)
 }
 
 /// Every row of every plane. Only for formats whose strides are bytes.
-fn are_inside(info: &gst_video::VideoInfo, planes: &[(usize, i32)], size: usize) -> bool {
+fn are_inside(
+    info: &gst_video::VideoInfo,
+    planes: impl ExactSizeIterator<Item = (usize, i32)>,
+    size: usize,
+) -> bool {
     let format = info.format_info();
     if format.is_tiled() || format.has_palette() || planes.len() != info.n_planes() as usize {
         return false;
     }
-    let mut planes = planes.iter().zip(info.stride()).zip(0u32..);
+    let mut planes = planes.zip(info.stride()).zip(0u32..);
     planes.all(|(((offset, stride), least), plane)| {
         let component = format.component(plane).first().copied();
         let rows = component
             .and_then(|component| u8::try_from(component).ok())
             .map(|component| format.scale_height(component, info.field_height()) as usize);
-        let bytes = usize::try_from(*stride).ok().zip(rows);
+        let bytes = usize::try_from(stride).ok().zip(rows);
         let bytes = bytes.and_then(|(stride, rows)| stride.checked_mul(rows));
         let end = bytes.and_then(|bytes| offset.checked_add(bytes));
-        stride >= least && end.is_some_and(|end| end <= size)
+        stride >= *least && end.is_some_and(|end| end <= size)
     })
 }

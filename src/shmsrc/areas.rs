@@ -43,9 +43,11 @@ impl NoteCopy {
             if area.copy_out(at, &mut self.words).is_none() {
                 return false;
             }
-            self.bytes.clear();
-            let bytes = self.words.iter().map(|word| word.to_ne_bytes());
-            self.bytes.extend(bytes.flatten());
+            self.bytes.resize(count * size_of::<u64>(), 0);
+            let bytes = self.bytes.chunks_exact_mut(size_of::<u64>());
+            for (bytes, word) in bytes.zip(&self.words) {
+                bytes.copy_from_slice(&word.to_ne_bytes());
+            }
             if note::length_of(&self.bytes) <= self.bytes.len() {
                 break;
             }

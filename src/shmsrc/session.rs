@@ -31,6 +31,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 /// A gap that nobody sees, at a cost that nobody notices: an attempt takes some ten microseconds.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
+/// Bytes that are received at a time. Most messages are shorter.
+const MOST_AT_A_TIME: usize = 4096;
+
 /// Messages that can be on a socket, and some.
 const MOST_UNREAD: usize = 512;
 
@@ -280,6 +283,8 @@ pub(super) struct Session {
     skips: bool,
     /// There may be something to receive. Not after each frame: there seldom is another one, and to be told so costs as much as to wait.
     is_readable: bool,
+    /// For what is received. Kept, as to clear so much for each message would cost more than the message.
+    room: Box<[u8]>,
 }
 
 impl Session {
@@ -299,6 +304,7 @@ impl Session {
             waits: false,
             skips: false,
             is_readable: false,
+            room: vec![0; MOST_AT_A_TIME].into(),
         })
     }
 
@@ -468,9 +474,8 @@ impl Session {
                 violation: Violation::ReadsNoAcks,
             });
         }
-        let mut buffer = [0; 4096];
-        let wanted = link.wire.wanted().min(buffer.len());
-        let room = buffer.get_mut(..wanted).unwrap_or_default();
+        let wanted = link.wire.wanted().min(self.room.len());
+        let room = self.room.get_mut(..wanted).unwrap_or_default();
         let (count, fds) = match link.connection.server().recv(room) {
             Received::Gone => return Err(self.gone()),
             Received::Nothing => {
@@ -481,7 +486,7 @@ impl Session {
             Received::Bytes(count, fds) => (count, fds),
         };
         link.heard = true;
-        let bytes = buffer.get(..count).unwrap_or_default();
+        let bytes = self.room.get(..count).unwrap_or_default();
         let is_wanted = !self.skips;
         let heard = link.wire.handle(bytes, fds, &link.connection, is_wanted);
         let heard = heard.map_err(|fault| match fault {
