@@ -21,7 +21,10 @@ use common::{
     source_rs::ShmReader,
     wait_until,
 };
-use gstlibcamerars::shm::fd::metas::{Meta, Video};
+use gstlibcamerars::shm::{
+    fd::metas::{Meta, Video},
+    fields::{self, Value},
+};
 use rustix::fs::{MemfdFlags, SealFlags};
 
 const SIZE: usize = 50_000;
@@ -56,6 +59,14 @@ impl Producer {
 
     fn frame(&self, id: u64, fd: &OwnedFd) {
         let bytes = frame_command(id, 0, &[(SIZE as u64, 0)], (0, b""));
+        send(&self.stream, &bytes, &[fd.as_fd()]);
+    }
+
+    fn frame_with(&self, id: u64, fd: &OwnedFd, metas: &[Meta]) {
+        let mut bytes = Vec::new();
+        metas.iter().for_each(|meta| meta.encode(&mut bytes));
+        let metas = (metas.len() as u16, &bytes[..]);
+        let bytes = frame_command(id, 0, &[(SIZE as u64, 0)], metas);
         send(&self.stream, &bytes, &[fd.as_fd()]);
     }
 
@@ -181,10 +192,10 @@ fn metas_and_caps_that_lie_end_the_stream() {
             ..Video::default()
         }))
     };
-    let text_meta = |structure: &str| {
-        encoded(Meta::Custom {
-            name: "libcamera".to_owned(),
-            structure: structure.to_owned(),
+    let ours = |fields: &[u8]| {
+        encoded(Meta::Ours {
+            sequence: 1,
+            fields: fields.to_owned(),
         })
     };
     for (caps, metas, expected) in [
@@ -193,9 +204,7 @@ fn metas_and_caps_that_lie_end_the_stream() {
         (nv12, (1, planes(vec![(0, 64), (49_000, 64)])), "planes"),
         (nv12, (2, planes(vec![(0, 64), (3072, 64)])), "shorter"),
         (nv12, (1, b"\xff\xff\xff\xff".to_vec()), "shorter"),
-        (nv12, (1, text_meta("libcamera, a=(GstCaps)x")), "type"),
-        (nv12, (1, text_meta("libcamera, a=(structure)[x]")), "type"),
-        (nv12, (1, text_meta("=")), "name"),
+        (nv12, (1, ours(b"\xff")), "fields are broken"),
         (
             "video/x-raw,format=NV12,width=640,height=480,framerate=30/1",
             (0, vec![]),
@@ -230,16 +239,55 @@ fn names_without_an_end_end_the_stream() {
     let whole = file(SIZE, 0);
     producer.say(&caps_command("application/x-test"));
     for number in 0..300 {
-        let mut metas = Vec::new();
-        let structure = format!("libcamera, name{number}=(int)1");
-        let name = "libcamera".to_owned();
-        Meta::Custom { name, structure }.encode(&mut metas);
-        let bytes = frame_command(number, 0, &[(SIZE as u64, 0)], (1, &metas));
-        send(&producer.stream, &bytes, &[whole.as_fd()]);
+        let mut told = Vec::new();
+        fields::encode(&mut told, &format!("name{number}"), &Value::Int(1));
+        let meta = Meta::Ours {
+            sequence: number,
+            fields: told,
+        };
+        producer.frame_with(number, &whole, &[meta]);
         let _ = reader.try_pull(Duration::from_millis(if number < 200 { 1000 } else { 100 }));
     }
     let text = reader.only_error();
     assert!(text.contains("names"), "{text}");
+}
+
+/// What another sink says of its frames as text, and times that are none.
+#[test]
+fn metas_that_mean_nothing_are_left_out() {
+    let _alone = alone("metas that mean nothing");
+    let (producer, reader) = Producer::pair("fdtexts", "");
+    let whole = file(SIZE, 0);
+    producer.say(&caps_command("application/x-test"));
+    let long = format!("libcamera, a=(string){}", "x".repeat(5000));
+    let texts = [
+        "libcamera, a=(GstCaps)x",
+        "libcamera, a=(structure)[x]",
+        "libcamera, a=(int)<<1,2>,<3,4>>",
+        "=",
+        "",
+        long.as_str(),
+        "libcamera, lens-position=(float)2;",
+    ];
+    let mut attached = 0;
+    for (number, text) in (0..).zip(texts) {
+        let text = Meta::Custom {
+            name: "libcamera".to_owned(),
+            structure: text.to_owned(),
+        };
+        let never = Meta::Timestamp {
+            timestamp: u64::MAX,
+            duration: None,
+            reference: "timestamp/x-system-monotonic".to_owned(),
+        };
+        producer.frame_with(number, &whole, &[text, never]);
+        let sample = reader.pull();
+        let buffer = sample.buffer().unwrap();
+        assert!(buffer.meta::<gst::ReferenceTimestampMeta>().is_none());
+        attached += usize::from(gst::meta::CustomMeta::from_buffer(buffer, "libcamera").is_ok());
+    }
+    assert_eq!(attached, 1, "that of the last");
+    assert_eq!(reader.error(), None);
 }
 
 /// The memory of a frame that somebody looks at is taken away.

@@ -361,7 +361,7 @@ fn look_at(heard: Heard) {
             }
         }
         Heard::Caps(text) => encode_caps(text, &mut again),
-        Heard::End | Heard::Unknown => return,
+        Heard::End | Heard::Stopped | Heard::Unknown => return,
     }
     let mut parser = CommandParser::default();
     assert_eq!(parser.next(&mut &again[..]), Ok(Some(heard)));

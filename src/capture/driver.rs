@@ -96,6 +96,8 @@ pub struct RequestCounters {
 pub struct Driver {
     streams: Vec<Stream>,
     requests: Vec<Request>,
+    /// Requests that the camera takes at a time; there is one more.
+    most_in_flight: usize,
     controls: ControlQueue,
     /// States of the camera that are to be told, each as it is by now.
     states: Controls,
@@ -126,6 +128,7 @@ impl Driver {
         Self {
             streams: frames.iter().zip(policy.on_demand).map(stream).collect(),
             requests: vec![fresh; all as usize + 1],
+            most_in_flight: all as usize,
             controls: ControlQueue::default(),
             states: Controls::default(),
             stills: Stills::default(),
@@ -150,10 +153,10 @@ impl Driver {
         }
     }
 
-    /// No more requests than that, though there are more frames: a camera that takes few at a time. At least 2, as one may have to rest. To be called
-    /// before all else.
-    pub fn limit_requests(&mut self, requests: usize) {
-        self.requests.truncate(requests.max(2));
+    /// No more requests with the camera than that, though there are more frames: it takes few at a time. To be called before all else.
+    pub fn limit_in_flight(&mut self, requests: usize) {
+        self.most_in_flight = requests.max(1);
+        self.requests.truncate(self.most_in_flight + 1);
     }
 
     pub fn request_count(&self) -> u32 {
@@ -512,6 +515,9 @@ impl Driver {
         let rides = self.add_still(&mut frames);
         let requests = self.requests.iter();
         let with_camera = requests.filter(|request| request.in_flight).count();
+        if with_camera >= self.most_in_flight {
+            return None;
+        }
         let alone = rides && continuous == 0;
         let partial_is_due =
             !self.policy.all_streams && (found > 0 || rides) && with_camera < self.min_queued();

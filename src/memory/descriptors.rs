@@ -7,14 +7,22 @@ use std::{
 
 use gst_allocators::prelude::*;
 
-use crate::os::memfd;
+use crate::os::{dmabuf, memfd};
+
+/// What memory is behind a file descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Without a device: a memfd.
+    Plain,
+    DmaBuf,
+}
 
 /// A buffer whose memories are all behind file descriptors of one kind, which another process can have without being able to do harm with them.
 #[derive(Debug)]
 pub struct Descriptors {
     buffer: gst::Buffer,
     memories: Vec<Memory>,
-    is_dmabuf: bool,
+    kind: Kind,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -32,16 +40,19 @@ impl Descriptors {
             return None;
         }
         let mut memories = Vec::with_capacity(buffer.n_memory());
-        let mut is_dmabuf = None;
+        let mut kind = None;
         for memory in buffer.iter_memories() {
             let file = memory.downcast_memory_ref::<gst_allocators::FdMemory>()?;
-            let is = memory.is_memory_type::<gst_allocators::DmaBufMemory>();
+            let is = match memory.is_memory_type::<gst_allocators::DmaBufMemory>() {
+                true => Kind::DmaBuf,
+                false => Kind::Plain,
+            };
             let fd = file.fd();
-            if *is_dmabuf.get_or_insert(is) != is {
+            if *kind.get_or_insert(is) != is {
                 return None;
             }
             // SAFETY: the memory, and with it its file descriptor, lives for the call.
-            if !is && !memfd::keeps_its_size(unsafe { BorrowedFd::borrow_raw(fd) }) {
+            if is == Kind::Plain && !memfd::keeps_its_size(unsafe { BorrowedFd::borrow_raw(fd) }) {
                 return None;
             }
             memories.push(Memory {
@@ -53,12 +64,12 @@ impl Descriptors {
         Some(Self {
             buffer: buffer.clone(),
             memories,
-            is_dmabuf: is_dmabuf?,
+            kind: kind?,
         })
     }
 
-    pub fn is_dmabuf(&self) -> bool {
-        self.is_dmabuf
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 
     pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
@@ -74,6 +85,12 @@ impl Descriptors {
             .map(|memory| (memory.offset, memory.size))
     }
 
+    /// Bytes of all memory behind it.
+    pub fn memory_bytes(&self) -> u64 {
+        let memories = self.buffer.iter_memories();
+        memories.map(|memory| memory.maxsize() as u64).sum()
+    }
+
     /// The buffer, whose other owners may have changed meanwhile.
     pub fn into_buffer(self) -> gst::Buffer {
         self.buffer
@@ -87,13 +104,26 @@ pub fn pool_of(buffer: &gst::BufferRef) -> Option<gst::BufferPool> {
 }
 
 /// Memory that [`Descriptors`] can be of. That there is room for it is certain once it is made.
-pub fn shareable_memory(name: &str, size: usize) -> io::Result<gst::Memory> {
-    let fd = memfd::create_sealed(name, size as u64)?;
+pub fn shareable_memory(kind: Kind, name: &str, size: usize) -> io::Result<gst::Memory> {
+    let fd = match kind {
+        Kind::Plain => memfd::create_sealed(name, size as u64)?,
+        Kind::DmaBuf => dmabuf::create(name, size as u64)?,
+    };
     // Mapped once and kept: it is written again and again.
     let flags = gst_allocators::FdMemoryFlags::KEEP_MAPPED;
     // SAFETY: the file descriptor is ours, and the memory owns it from now on.
-    let memory =
-        unsafe { gst_allocators::FdAllocator::new().alloc_fd(fd.into_raw_fd(), size, flags) };
+    let memory = unsafe {
+        match kind {
+            Kind::Plain => {
+                gst_allocators::FdAllocator::new().alloc_fd(fd.into_raw_fd(), size, flags)
+            }
+            Kind::DmaBuf => gst_allocators::DmaBufAllocator::new().alloc_dmabuf_with_flags(
+                fd.into_raw_fd(),
+                size,
+                flags,
+            ),
+        }
+    };
     memory.map_err(io::Error::other)
 }
 
@@ -113,7 +143,7 @@ mod tests {
     #[test]
     fn only_what_readers_cannot_shorten_is_shared() {
         gst::init().unwrap();
-        let sealed = || shareable_memory("test", 5000).unwrap();
+        let sealed = || shareable_memory(Kind::Plain, "test", 5000).unwrap();
         let unsealed = {
             let fd = memfd::create("test", 5000).unwrap().into_raw_fd();
             // SAFETY: the file descriptor is ours, and the memory's from now on.
@@ -132,7 +162,7 @@ mod tests {
         let places: Vec<_> = shared.places().collect();
         assert_eq!(places, [(0, 5000), (1000, 1000)]);
         assert_eq!(shared.fds().len(), 2);
-        assert!(!shared.is_dmabuf());
+        assert_eq!(shared.kind(), Kind::Plain);
         for copied in [
             vec![],
             vec![sealed(), sealed(), sealed()],

@@ -3,12 +3,18 @@
 use std::str::FromStr;
 
 use super::fields;
+use super::stamp::LayoutError;
 use crate::shm::caps_text;
 use crate::shm::fd::metas::{Meta, Video};
 use crate::shm::names::Names;
+use crate::shm::note::{MAX_CAPS, MAX_FIELDS};
 
-/// Those of a buffer's metas that readers can be told of, encoded into `out`, which is cleared. Says how many they are.
-pub fn encode(buffer: &gst::BufferRef, out: &mut Vec<u8>) -> u16 {
+/// A text of a structure that is longer goes with no frame: readers take caps' texts of this length.
+const MAX_TEXT: usize = MAX_CAPS;
+
+/// Those of a buffer's metas that readers can be told of, encoded into `out`, which is cleared; with the frame's number and what the camera knew about it,
+/// for readers of ours. Says how many they are.
+pub fn encode(buffer: &gst::BufferRef, sequence: u64, fields: &[u8], out: &mut Vec<u8>) -> u16 {
     out.clear();
     let mut count = 0;
     let mut put = |meta: Meta| {
@@ -25,12 +31,21 @@ pub fn encode(buffer: &gst::BufferRef, out: &mut Vec<u8>) -> u16 {
     if let Some(meta) = buffer.meta::<gst_video::VideoMeta>() {
         put(Meta::Video(video(&meta)));
     }
-    if let Some(structure) = fields::as_text(buffer) {
+    if let Some(structure) = fields::as_text(buffer).filter(|text| text.len() <= MAX_TEXT) {
         put(Meta::Custom {
             name: fields::NAME.to_owned(),
             structure,
         });
     }
+    let fields = if fields.len() <= MAX_FIELDS {
+        fields
+    } else {
+        &[]
+    };
+    put(Meta::Ours {
+        sequence,
+        fields: fields.to_owned(),
+    });
     count
 }
 
@@ -56,28 +71,44 @@ fn video(meta: &gst_video::VideoMeta) -> Video {
     }
 }
 
-/// A meta that says what cannot be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadMeta {
-    #[error("metadata that is none")]
-    Structure,
-    #[error(transparent)]
-    Text(#[from] caps_text::CapsTextError),
-    #[error(transparent)]
-    Names(#[from] crate::shm::names::TooManyNames),
+/// Attaches what the camera knew about the frame, as another sink has written it. A stranger's text that is no such thing is left out.
+pub fn attach_text(buffer: &mut gst::BufferRef, text: &str, names: &mut Names) {
+    let text = text.trim_end_matches(';');
+    let is_plain = caps_text::names(text).is_ok_and(|found| names.admit(found).is_ok());
+    if let (true, Ok(structure)) = (is_plain, gst::Structure::from_str(text)) {
+        fields::attach_structure(buffer, &structure);
+    }
 }
 
-/// Attaches what the camera knew about the frame, if the text is such a thing. A stranger has written it.
-pub fn attach_fields(
-    buffer: &mut gst::BufferRef,
-    text: &str,
-    names: &mut Names,
-) -> Result<(), BadMeta> {
-    let text = text.trim_end_matches(';');
-    names.admit(caps_text::names(text)?)?;
-    let structure = gst::Structure::from_str(text).map_err(|_| BadMeta::Structure)?;
-    fields::attach_structure(buffer, &structure);
-    Ok(())
+/// Attaches where the planes of a frame lie that only devices can read, once it is certain that they begin in it.
+pub fn attach_layout(buffer: &mut gst::BufferRef, video: &Video) -> Result<(), LayoutError> {
+    use glib::translate::IntoGlib;
+    let size = buffer.size();
+    let planes = video.planes.iter();
+    let inside = |(offset, stride): &(u64, i32)| {
+        let offset = usize::try_from(*offset)
+            .ok()
+            .filter(|offset| *offset < size)?;
+        (*stride > 0).then_some((offset, *stride))
+    };
+    let planes: Option<Vec<_>> = planes.map(inside).collect();
+    let planes = planes.ok_or(LayoutError::Planes)?;
+    let (offsets, strides): (Vec<_>, Vec<_>) = planes.into_iter().unzip();
+    let mut formats = gst_video::VIDEO_FORMATS_ALL.iter().copied();
+    let Some(format) = formats.find(|format| format.into_glib() == video.format) else {
+        // One that this GStreamer does not know, whose elements have no use for it.
+        return Ok(());
+    };
+    let added = gst_video::VideoMeta::add_full(
+        buffer,
+        gst_video::VideoFrameFlags::empty(),
+        format,
+        video.width,
+        video.height,
+        &offsets,
+        &strides,
+    );
+    added.map(|_| ()).map_err(|_| LayoutError::Planes)
 }
 
 /// Attaches a sensor's time, if it is of the clock that cameras have.
@@ -87,12 +118,15 @@ pub fn attach_timestamp(
     duration: Option<u64>,
     reference: &str,
 ) {
-    if reference == super::SENSOR_CLOCK.to_string() {
+    let is_time = |time: u64| time != u64::MAX;
+    if is_time(timestamp) && reference == super::SENSOR_CLOCK.to_string() {
         gst::ReferenceTimestampMeta::add(
             buffer,
             &super::SENSOR_CLOCK,
             gst::ClockTime::from_nseconds(timestamp),
-            duration.map(gst::ClockTime::from_nseconds),
+            duration
+                .filter(|time| is_time(*time))
+                .map(gst::ClockTime::from_nseconds),
         );
     }
 }

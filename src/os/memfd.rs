@@ -27,9 +27,10 @@ pub fn create_sealed(name: &str, size: u64) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Whether nobody can make it shorter: to read beyond a file's end would end the process.
+/// Whether nobody can make it shorter, as to read beyond a file's end would end the process, nor forbid us to write to it.
 pub fn keeps_its_size(fd: BorrowedFd<'_>) -> bool {
-    fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
+    let needed = SealFlags::SHRINK | SealFlags::SEAL;
+    fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(needed))
 }
 
 fn of_size(name: &str, size: u64, flags: MemfdFlags) -> io::Result<OwnedFd> {

@@ -66,6 +66,14 @@ impl Peer {
         (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
     }
 
+    /// So many short messages are on their way at most, about.
+    pub fn limit_unread(&self, messages: usize) {
+        /// More than the kernel counts for one of less than a page; it doubles what it is told.
+        const COST: usize = 2048;
+        // It has a limit of its own where this fails.
+        let _ = net::sockopt::set_socket_send_buffer_size(&self.socket, messages * COST);
+    }
+
     /// Nothing more will be said. What the client says is still heard.
     pub fn finish(&self) {
         let _ = net::shutdown(&self.socket, Shutdown::Write);

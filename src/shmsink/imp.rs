@@ -96,7 +96,10 @@ impl ShmSink {
                 let mailbox = settings.leaky == Leaky::Mailbox;
                 shared.lock().server.set_mailbox(mailbox);
             }
-            "shm-size" => shared.lock().server.set_area_size(settings.area_size()),
+            // Of copies it is the limit from the next frame on.
+            "shm-size" if settings.transport == Transport::Shm => {
+                shared.lock().server.set_area_size(settings.area_size());
+            }
             "stall-timeout" | "evict-after" => {
                 shared.lock().server.set_timeouts(settings.timeouts());
             }
@@ -384,16 +387,15 @@ impl BaseSinkImpl for ShmSink {
         let stream = self.stream.lock().take();
         if let Some(mut stream) = stream {
             match (transport, size) {
-                (Transport::Fd, _) => stream.set_spare(spare),
+                (Transport::Fd, Some(_)) => stream.set_spare(spare),
                 (Transport::Shm, Some(size)) => stream.prepare_slots(&shared, size.into()),
-                (Transport::Shm, None) => (),
+                (_, None) => (),
             }
             *self.stream.lock() = Some(stream);
         }
         match (transport, size) {
-            (Transport::Fd, size) => {
-                let none = None::<&gst::BufferPool>;
-                query.add_allocation_pool(none, size.unwrap_or(0), spare as u32, 0);
+            (Transport::Fd, Some(size)) => {
+                query.add_allocation_pool(None::<&gst::BufferPool>, size, spare as u32, 0);
             }
             (Transport::Shm, Some(size)) => {
                 let pool = SlotPool::new(&shared);
@@ -403,7 +405,8 @@ impl BaseSinkImpl for ShmSink {
                     .map_err(|error| gst::loggable_error!(CAT, "{error}"))?;
                 query.add_allocation_pool(Some(&pool), size, 0, 0);
             }
-            (Transport::Shm, None) => (),
+            // Upstream may make a pool of this by itself, of buffers of that size.
+            (_, None) => (),
         }
         Ok(())
     }
@@ -450,9 +453,9 @@ impl BaseSinkImpl for ShmSink {
         self.wait_for_first_client(&shared)?;
         let mut stream = self.stream.lock().take().ok_or(gst::FlowError::Flushing)?;
         let timebase = self.timebase.lock().clone();
-        let (transport, leaky) = {
+        let (transport, leaky, copy_limit) = {
             let settings = self.settings.lock();
-            (settings.transport, settings.leaky)
+            (settings.transport, settings.leaky, settings.area_size())
         };
         let context = Context {
             timebase: timebase.as_ref(),
@@ -460,7 +463,8 @@ impl BaseSinkImpl for ShmSink {
                 Transport::Shm => gst::ClockTime::ZERO,
                 Transport::Fd => self.obj().latency(),
             },
-            copies_scarce: leaky == Leaky::Mailbox,
+            skips_scarce: leaky == Leaky::Skip,
+            copy_limit,
         };
         let published = stream.publish(&shared, buffer, context);
         let reconfigure = stream.take_has_slots_again();

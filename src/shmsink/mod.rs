@@ -14,7 +14,7 @@
 //!
 //! Locks, each a leaf: `Shared::state`, under which nothing is called but the pure state machine of `crate::shm`; `Shared::kept`, a list of buffers, which are made and
 //! looked at under it, and dropped when it was left; an area's list of lent bytes; the reaper's queue. No two are ever held together. No system call, no copy, no log line, no signal and no GStreamer
-//! happens with one held. The GstObject lock is taken only by changes of state, to ask for clock and base time. The properties' and the time base's locks are held to copy them.
+//! happens with one held. The GstObject lock is taken only by changes of state, to ask for clock and base time, and with `transport=fd` for each frame, to ask for the latency. The properties' and the time base's locks are held to copy them.
 //!
 //! The wake protocol: the streaming thread publishes under the lock, unlocks, *then* writes the eventfd; the control thread empties the
 //! eventfd, *then* looks at the state under the lock. A frame published before the look is sent by it, a later one wakes again.

@@ -95,9 +95,10 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
                 "How frames travel. shm (default): in one area of shared memory, into which each is copied once, unless the element before the sink \
                  writes it there; for shmsrc and shmsrc-rs. fd: as file descriptors of the memory that they are in, such as a camera's DMABUFs, \
                  not copied at all, with caps, timestamps and metas; for unixfdsrc (GStreamer 1.24) and shmsrc-rs. Readers may have 2 * \
-                 client-window frames of the element before the sink, which is asked for so many more than it needs itself; when they \
-                 have these, and for memory that is behind no file descriptor or that a reader could shorten, they get copies (with leaky=skip \
-                 only for the latter; other frames are dropped). shm-size is then the limit of these copies' memory. Readers can write to \
+                 client-window frames of the element before the sink, which is asked for so many more than it needs itself and always \
+                 keeps three; when they have these, and for memory that is behind no file descriptor or that a reader could shorten, they \
+                 get copies (with leaky=skip only those that hold less than two frames). shm-size is then the limit of these copies' \
+                 memory. Readers can write to \
                  what they get: use it among programs that trust each other",
             )
             .mutable_ready()

@@ -42,6 +42,9 @@ impl Session {
         let path = settings.socket_path.as_deref().unwrap_or_default();
         let allowed = settings.allowed()?;
         let mut server = Server::new(settings.limits());
+        if settings.table().is_some() {
+            server.set_areas_free();
+        }
         server.set_mailbox(settings.leaky == Leaky::Mailbox);
         server.set_timeouts(settings.timeouts());
         let shared = Arc::new(Shared::new(server, settings.table())?);

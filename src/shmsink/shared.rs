@@ -124,7 +124,7 @@ impl Shared {
             let mut state = self.lock();
             state.server.set_tells_end(stream != StreamState::Running);
             if let Some(table) = &mut state.table {
-                table.set_ended(stream == StreamState::Ended);
+                table.set_state(stream);
             }
             state.areas.values().cloned().collect()
         };

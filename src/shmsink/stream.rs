@@ -195,6 +195,8 @@ impl Stream {
         if planned == Some(size) && self.planned != size && self.make_area(shared, size).is_ok() {
             self.planned = size;
         }
+        // It is asking.
+        self.has_slots_again = false;
     }
 
     /// Writes what the wire does not say about the frame in that slot.

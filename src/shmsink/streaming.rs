@@ -17,8 +17,10 @@ pub(super) struct Context<'a> {
     pub timebase: Option<&'a Timebase>,
     /// How much later than that a frame is to be shown.
     pub latency: gst::ClockTime,
-    /// When upstream has no more frames to spare, readers get copies.
-    pub copies_scarce: bool,
+    /// When upstream has no more frames to spare, readers that hold some get no copies.
+    pub skips_scarce: bool,
+    /// Bytes that all copies may have.
+    pub copy_limit: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -31,7 +33,7 @@ impl Streaming {
     pub fn new(settings: &Settings) -> Self {
         match settings.transport {
             Transport::Shm => Self::Shm(Box::new(Stream::new(settings))),
-            Transport::Fd => Self::Fd(Box::new(FdStream::new(settings.area_size()))),
+            Transport::Fd => Self::Fd(Box::default()),
         }
     }
 

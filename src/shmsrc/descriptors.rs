@@ -23,6 +23,8 @@ use crate::sync::{Arc, Weak};
 
 /// Files that are kept mapped: a producer works with some ten.
 const MOST_KEPT: usize = 64;
+/// A file that none of so many frames was in is one that the producer uses no more.
+const LONGEST_UNUSED: u64 = 32;
 /// With those that frames are held in which somebody has.
 const MOST_MAPPED: usize = 256;
 
@@ -49,8 +51,14 @@ pub(super) struct Descriptors {
     /// What came along with the command that is not whole yet.
     fds: Vec<OwnedFd>,
     caps: Arc<str>,
-    /// Oldest first.
-    kept: VecDeque<Arc<Mapping>>,
+    /// Oldest first, with the number of the last frame that was in it.
+    kept: VecDeque<(Arc<Mapping>, u64)>,
+    /// Frames that have come.
+    frames: u64,
+    /// The producer's number of the last one, if it tells.
+    sequence: Option<u64>,
+    /// The producer was stopped, and is not at the end of its stream.
+    was_stopped: bool,
     /// All that may be mapped.
     mapped: Vec<Weak<Mapping>>,
 }
@@ -62,6 +70,9 @@ impl Default for Descriptors {
             fds: Vec::new(),
             caps: "".into(),
             kept: VecDeque::new(),
+            frames: 0,
+            sequence: None,
+            was_stopped: false,
             mapped: Vec::new(),
         }
     }
@@ -73,7 +84,19 @@ impl Descriptors {
     }
 
     pub fn is_broken(&self) -> bool {
-        self.kept.iter().any(|mapping| mapping.is_broken())
+        self.kept.iter().any(|(mapping, _)| mapping.is_broken())
+    }
+
+    pub fn was_stopped(&self) -> bool {
+        self.was_stopped
+    }
+
+    /// How many frames were published between that one and the one before it.
+    pub fn count(&mut self, sequence: u64) -> u64 {
+        let before = self.sequence.replace(sequence);
+        before.map_or(0, |before| {
+            sequence.saturating_sub(before).saturating_sub(1)
+        })
     }
 
     pub fn handle(
@@ -104,6 +127,10 @@ impl Descriptors {
                 Ok(Heard::Nothing)
             }
             wire::Heard::End => Ok(Heard::End),
+            wire::Heard::Stopped => {
+                self.was_stopped = true;
+                Ok(Heard::Nothing)
+            }
             wire::Heard::Unknown => Ok(Heard::Nothing),
             wire::Heard::Frame { frame, metas } => {
                 let held = Arc::new(Held::new(connection, wire::encode_release(frame.id)));
@@ -117,6 +144,7 @@ impl Descriptors {
                 let is_ours = |name: &str| name == fields::NAME;
                 let metas = Meta::decode(metas.0, &metas.1, is_ours)
                     .map_err(|BrokenMetas| Violation::Metas)?;
+                self.frames += 1;
                 let memories = self.memories(&frame, fds, &held)?;
                 Ok(Heard::Frame(session::Delivery::ByDescriptors(Delivery {
                     frame,
@@ -158,12 +186,12 @@ impl Descriptors {
         let file = object
             .identity()
             .map_err(|error| Fault::Map(error.into()))?;
-        let known = self
-            .kept
-            .iter()
-            .find(|mapping| mapping.object().is(file))
-            .and_then(|mapping| mapping.part(part.offset, part.size));
-        if let Some(known) = known {
+        let frame = self.frames;
+        let mut kept = self.kept.iter_mut();
+        if let Some((mapping, last)) = kept.find(|(mapping, _)| mapping.object().is(file))
+            && let Some(known) = mapping.part(part.offset, part.size)
+        {
+            *last = frame;
             return Ok(gst::Memory::from_slice(Bytes::new(known, held)));
         }
         let end = part.offset.saturating_add(part.size);
@@ -172,12 +200,13 @@ impl Descriptors {
         let bytes = mapping.part(part.offset, part.size);
         let bytes = bytes.ok_or(Fault::Truncated)?;
         // One that was shorter is of no use any more.
-        self.kept.retain(|kept| !kept.object().is(file));
+        self.kept
+            .retain(|(kept, last)| !kept.object().is(file) && frame - last <= LONGEST_UNUSED);
         if self.kept.len() >= MOST_KEPT {
             self.kept.pop_front();
         }
         self.mapped.push(Arc::downgrade(&mapping));
-        self.kept.push_back(mapping);
+        self.kept.push_back((mapping, frame));
         Ok(gst::Memory::from_slice(Bytes::new(bytes, held)))
     }
 

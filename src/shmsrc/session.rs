@@ -328,6 +328,17 @@ impl Session {
         })
     }
 
+    /// How many frames were published between that one and the one before it on this connection.
+    pub fn count(&mut self, sequence: u64) -> u64 {
+        match &mut self.link {
+            Some(Link {
+                wire: Wire::ByDescriptors(wire),
+                ..
+            }) => wire.count(sequence),
+            _ => 0,
+        }
+    }
+
     /// Waits for the next frame. `reconnects` is asked when it matters; `tell` is told of changes, and `skipped` of frames that were given back.
     pub fn next(
         &mut self,
@@ -533,6 +544,7 @@ impl Session {
         };
         let state = match &link.wire {
             Wire::InAreas(areas) => areas.state(),
+            Wire::ByDescriptors(wire) if wire.was_stopped() => Some(StreamState::Stopped),
             _ => None,
         };
         match state {

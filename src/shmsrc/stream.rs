@@ -6,7 +6,7 @@ use super::{
 };
 use crate::notes::{
     clock::{Distance, Timebase, signed},
-    metas::{self, BadMeta},
+    metas,
     stamp::{self, LayoutError},
 };
 use crate::os::clock;
@@ -38,8 +38,6 @@ pub(super) enum BadFrame {
     Caps,
     #[error("caps of DMABUFs, and a frame that is none")]
     NoDmaBuf,
-    #[error(transparent)]
-    Meta(#[from] BadMeta),
     #[error(transparent)]
     Fields(#[from] BrokenFields),
     #[error(transparent)]
@@ -213,11 +211,13 @@ impl Stream {
             .into_iter()
             .for_each(|memory| buffer.append_memory(memory));
         let caps = learn(&mut self.known, &mut self.names, &caps, DEVICES)?;
+        // Without a timestamp it is the moment at which it came.
+        let instant = frame.pts.unwrap_or_else(clock::monotonic);
         let times = Times {
             pts: frame.pts,
             dts: frame.dts,
             duration: frame.duration,
-            instant: frame.pts,
+            instant: Some(instant),
             offset: frame.offset,
             offset_end: frame.offset_end,
             sensor: None,
@@ -225,34 +225,53 @@ impl Stream {
         let pts = self.moments.pts(&times, context);
         stamp::times(buffer, &times, pts);
         stamp::flags(buffer, frame.flags);
-        let mut planes = Planes::default();
+        let (mut layout, mut missed, mut text, mut is_ours) = (None, 0, None, false);
         for meta in metas {
             match meta {
-                Meta::Video(video) => planes = Planes::new(video.planes.into_iter()),
+                Meta::Video(video) => layout = Some(video),
                 Meta::Timestamp {
                     timestamp,
                     duration,
                     reference,
                 } => metas::attach_timestamp(buffer, timestamp, duration, &reference),
-                Meta::Custom { structure, .. } => {
-                    metas::attach_fields(buffer, &structure, &mut self.names)
-                        .map_err(BadFrame::from)?;
+                Meta::Custom { structure, .. } => text = Some(structure),
+                Meta::Ours { sequence, fields } => {
+                    is_ours = true;
+                    missed = self.session.count(sequence);
+                    let told = fields::decode(&fields).map_err(BadFrame::from)?;
+                    let names = told.iter().map(|(name, _)| *name);
+                    self.names.admit(names).map_err(BadFrame::from)?;
+                    stamp::metadata(buffer, told);
                 }
             }
+        }
+        if let Some(text) = text.filter(|_| !is_ours) {
+            metas::attach_text(buffer, &text, &mut self.names);
         }
         if let Some(known) = &self.known {
             if known.is_dmabuf && frame.kind != Kind::DmaBuf {
                 return Err(BadFrame::NoDmaBuf.into());
             }
-            if let Some(info) = &known.video {
-                stamp::planes(buffer, info, &planes).map_err(BadFrame::from)?;
+            let planes = layout
+                .as_ref()
+                .map(|video| Planes::new(video.planes.iter().copied()));
+            match (&known.video, layout) {
+                (Some(info), _) => {
+                    stamp::planes(buffer, info, &planes.unwrap_or_default())
+                        .map_err(BadFrame::from)?;
+                }
+                // What lies in it is known to drivers alone; where the planes begin is not to be guessed.
+                (None, Some(video)) if known.is_dmabuf => {
+                    metas::attach_layout(buffer, &video).map_err(BadFrame::from)?;
+                }
+                _ => (),
             }
         }
         self.notice_age(frame.pts, context);
         Ok(Made {
             buffer: whole,
             caps,
-            missed: 0,
+            missed,
             has_note: true,
         })
     }

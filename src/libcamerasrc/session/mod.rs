@@ -193,12 +193,14 @@ impl Session {
             }
         }
         // As many as the camera takes at a time, if there are more frames than that.
-        let more = |(frames, agreed): (&Frames, &StreamConfig)| {
+        let more = |((frames, agreed), planned): ((&Frames, &StreamConfig), &PlannedStream)| {
             let few = agreed.buffer_count as usize;
-            (frames.slots.is_none() && frames.layouts.len() > few).then_some(few)
+            let has_more = frames.slots.is_none() && frames.layouts.len() > few;
+            (has_more && !planned.on_demand).then_some(few)
         };
-        if let Some(few) = frames.iter().zip(&agreed).filter_map(more).min() {
-            driver.limit_requests(few);
+        let all = frames.iter().zip(&agreed).zip(&plan.streams);
+        if let Some(few) = all.filter_map(more).min() {
+            driver.limit_in_flight(few);
         }
         let requests = driver.request_count();
         let state = Arc::new(LoopState::new(driver, wake, clock::monotonic));

@@ -5,6 +5,7 @@ use super::super::note::MAX_PLANES;
 
 const VIDEO: &str = "GstVideoMeta";
 const TIMESTAMP: &str = "GstReferenceTimestampMeta";
+const OURS: &str = "GstShmSinkRsMeta";
 
 /// What is known here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,13 @@ pub enum Meta {
     Custom {
         name: String,
         structure: String,
+    },
+    /// What `shmsink-rs` tells readers of ours. GStreamer leaves out what it does not know.
+    Ours {
+        /// Grows by one with every frame that is published.
+        sequence: u64,
+        /// [`fields`](super::super::fields).
+        fields: Vec<u8>,
     },
 }
 
@@ -58,6 +66,10 @@ impl Meta {
                 out.extend_from_slice(&duration.unwrap_or(u64::MAX).to_le_bytes());
                 text(reference, out);
             }),
+            Meta::Ours { sequence, fields } => record(OURS, out, |out| {
+                out.extend_from_slice(&sequence.to_le_bytes());
+                out.extend_from_slice(fields);
+            }),
             Meta::Custom { name, structure } => record(name, out, |out| text(structure, out)),
         }
     }
@@ -78,6 +90,7 @@ impl Meta {
             metas.extend(match name {
                 VIDEO => Some(Meta::Video(Video::decode(body).ok_or(BrokenMetas)?)),
                 TIMESTAMP => Some(decode_timestamp(body).ok_or(BrokenMetas)?),
+                OURS => Some(decode_ours(body).ok_or(BrokenMetas)?),
                 name if custom(name) => Some(Meta::Custom {
                     name: name.to_owned(),
                     structure: take_text(body).ok_or(BrokenMetas)?.to_owned(),
@@ -151,6 +164,13 @@ fn decode_timestamp(mut body: &[u8]) -> Option<Meta> {
     })
 }
 
+fn decode_ours(mut body: &[u8]) -> Option<Meta> {
+    Some(Meta::Ours {
+        sequence: long(&mut body)?,
+        fields: body.to_owned(),
+    })
+}
+
 fn record(name: &str, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
     let begin = out.len();
     out.extend_from_slice(&[0; 4]);
@@ -221,6 +241,10 @@ mod tests {
                 name: "libcamera".to_owned(),
                 structure: "libcamera, lens=(float)2;".to_owned(),
             },
+            Meta::Ours {
+                sequence: 7,
+                fields: vec![1, 2, 3],
+            },
         ]
     }
 
@@ -233,11 +257,12 @@ mod tests {
     #[test]
     fn metas_are_what_they_were() {
         let bytes = encoded(&all());
-        let decoded = Meta::decode(3, &bytes, |name| name == "libcamera");
+        let decoded = Meta::decode(4, &bytes, |name| name == "libcamera");
         assert_eq!(decoded, Ok(all()));
         // Of what is not known nothing is made.
         let decoded = Meta::decode(3, &bytes, |_| false).unwrap();
         assert_eq!(decoded, all()[..2]);
+        assert_eq!(Meta::decode(4, &bytes, |_| false).unwrap().len(), 3);
     }
 
     /// What GStreamer 1.28.8 has written for such metas.
@@ -259,7 +284,7 @@ mod tests {
         let bytes = encoded(&all());
         for end in 0..bytes.len() {
             let cut = bytes.get(..end).unwrap();
-            assert_eq!(Meta::decode(3, cut, |_| true), Err(BrokenMetas), "{end}");
+            assert_eq!(Meta::decode(4, cut, |_| true), Err(BrokenMetas), "{end}");
         }
         // Five planes.
         let mut bytes = encoded(&all()[1..2]);

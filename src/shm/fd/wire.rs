@@ -7,6 +7,8 @@
 //! | 2 caps | sink | the caps as text, with a NUL |
 //! | 3 end | sink | nothing |
 //!
+//! | "carm" stopped | `shmsink-rs` | nothing: it ends without the stream's being at its end |
+//!
 //! Other types are skipped by both sides. Times are in nanoseconds of CLOCK_MONOTONIC: the moments at which the sink would have shown the frame.
 
 /// Of every command.
@@ -20,6 +22,8 @@ const NEW_FRAME: u32 = 0;
 const RELEASE: u32 = 1;
 const CAPS: u32 = 2;
 const END: u32 = 3;
+/// Of ours: GStreamer skips it.
+const STOPPED: u32 = u32::from_ne_bytes(*b"carm");
 
 const FIXED: usize = 56;
 const PART: usize = 16;
@@ -99,6 +103,11 @@ pub fn encode_end(out: &mut Vec<u8>) {
     header(END, 0, out);
 }
 
+/// Appends the command that the sink ends, but not the stream, to `out`.
+pub fn encode_stopped(out: &mut Vec<u8>) {
+    header(STOPPED, 0, out);
+}
+
 /// The command that a reader is done with a frame.
 pub fn encode_release(id: u64) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER_SIZE + 8);
@@ -166,6 +175,9 @@ impl ReleaseParser {
                 (kind @ (NEW_FRAME | RELEASE | CAPS), size) => {
                     return Err(NotARelease { kind, size });
                 }
+                (kind, size) if size as usize > MAX_PAYLOAD => {
+                    return Err(NotARelease { kind, size });
+                }
                 (_, size) => {
                     self.filled = 0;
                     self.skips = size;
@@ -185,6 +197,7 @@ pub enum Heard {
     },
     Caps(String),
     End,
+    Stopped,
     /// Something that there may be in later versions.
     Unknown,
 }
@@ -273,6 +286,7 @@ fn heard(command: &[u8]) -> Result<Heard, NotACommand> {
             Ok(Heard::Caps(text.ok_or(NotACommand::Text)?.to_owned()))
         }
         END => Ok(Heard::End),
+        STOPPED => Ok(Heard::Stopped),
         kind @ RELEASE => Err(NotACommand::Kind { kind }),
         _ => Ok(Heard::Unknown),
     }
@@ -358,6 +372,7 @@ mod tests {
         let mut bytes = Vec::new();
         encode_caps("video/x-raw", &mut bytes);
         a_frame().encode(2, b"metas", &mut bytes);
+        encode_stopped(&mut bytes);
         header(99, 3, &mut bytes);
         bytes.extend_from_slice(b"new");
         encode_end(&mut bytes);
@@ -367,6 +382,7 @@ mod tests {
                 frame: a_frame(),
                 metas: (2, b"metas".to_vec()),
             },
+            Heard::Stopped,
             Heard::Unknown,
             Heard::End,
         ];
@@ -419,6 +435,7 @@ mod tests {
             (CAPS, 1),
             (RELEASE, 7),
             (RELEASE, u32::MAX),
+            (99, 65_537),
         ] {
             let mut bytes = Vec::new();
             header(kind, 0, &mut bytes);

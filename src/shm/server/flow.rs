@@ -72,8 +72,8 @@ impl Server {
         spare.min(area.layout().surplus)
     }
 
-    /// Promises a frame to everybody who has a right to it or can be lent it.
-    pub(super) fn offer(&mut self, frame: &Frame, now: Duration) -> Offered {
+    /// Promises a frame to everybody who has a right to it or can be lent it, and holds fewer frames than that.
+    pub(super) fn offer(&mut self, frame: &Frame, now: Duration, holding: usize) -> Offered {
         let window = self.limits.window;
         let (lendable, surplus) = self
             .current_area()
@@ -84,8 +84,8 @@ impl Server {
             if client.is_evicted() {
                 continue;
             }
-            let borrows = client.may_borrow(window);
-            if client.has_room(window, frame.generation) {
+            let borrows = client.may_borrow(window) && client.outstanding() < holding;
+            if client.has_room(window.min(holding), frame.generation) {
                 client.promise(*frame);
                 promised += 1;
             } else if borrows && lent < lendable {

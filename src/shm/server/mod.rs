@@ -90,6 +90,8 @@ pub struct Server {
     generation: u32,
     /// Frames are to go to another area of the same size.
     wants_fresh_area: bool,
+    /// An area costs nothing: what an evicted client holds is not waited for.
+    areas_are_free: bool,
     /// No frame may come any more: clients are to know the current area, whose header says why.
     tells_end: bool,
     /// A client could be lent a frame if one more slot had memory.
@@ -117,6 +119,7 @@ impl Server {
             current: None,
             generation: 0,
             wants_fresh_area: false,
+            areas_are_free: false,
             tells_end: false,
             wants_loan: false,
             clients: BTreeMap::new(),
@@ -142,6 +145,11 @@ impl Server {
         if !mailbox {
             self.drop_newest();
         }
+    }
+
+    /// Areas are no memory: who is evicted has frames go to another at once, so that what he holds is given back.
+    pub fn set_areas_free(&mut self) {
+        self.areas_are_free = true;
     }
 
     /// Whether clients are to know the current area without a frame of it.
@@ -247,6 +255,17 @@ impl Server {
 
     /// The claimed slot holds a frame of `size` bytes. True when the one who transmits, gives memory or watches the time has something to do.
     pub fn handle_frame_published(&mut self, claim: Claim, size: u64, now: Duration) -> bool {
+        self.handle_frame_published_for(claim, size, now, usize::MAX)
+    }
+
+    /// The same, but clients that hold so many frames or more do not get it.
+    pub fn handle_frame_published_for(
+        &mut self,
+        claim: Claim,
+        size: u64,
+        now: Duration,
+        holding: usize,
+    ) -> bool {
         self.sequence += 1;
         self.counters.published += 1;
         self.counters.zero_copy += u64::from(claim.filled);
@@ -258,7 +277,7 @@ impl Server {
             offset: claim.offset,
             size,
         };
-        let offered = self.offer(&frame, now);
+        let offered = self.offer(&frame, now, holding);
         self.drop_newest();
         if offered.passed_by && self.mailbox {
             self.pin(&frame);

@@ -135,7 +135,8 @@ impl Server {
             quarantined,
         });
         let slots = self.current_area().map_or(0, |area| area.layout().slots);
-        self.wants_fresh_area |= self.quarantined() * 4 > slots;
+        let held = self.quarantined();
+        self.wants_fresh_area |= held * 4 > slots || (held > 0 && self.areas_are_free);
         self.share_slots();
         self.drop_newest_nobody_lacks();
         self.retire();

@@ -22,6 +22,8 @@ use crate::sync::Arc;
 const PER_TURN: usize = 8;
 /// Clients taken on in one period. More come only from somebody who wants to be a nuisance.
 const PER_PERIOD: usize = 100;
+/// Messages on a socket beside the frames: caps, and what becomes of the stream.
+const ROOM_FOR_OTHERS: usize = 4;
 const PERIOD: Duration = Duration::from_millis(100);
 /// No client is accepted while a handler is behind by so many events: those that leave keep their file descriptors until it is told.
 pub(super) const MAX_UNTOLD: usize = 64;
@@ -174,6 +176,11 @@ impl Control {
             );
             self.shared.lock().server.handle_disconnect(id);
             return;
+        }
+        if passes_fds {
+            // Who gives frames back without taking them from his socket is not to have more descriptors under way than a reader needs: there is one limit
+            // for all of a user's.
+            peer.limit_unread(self.window + ROOM_FOR_OTHERS);
         }
         let connection = Connection::new(id, Arc::new(peer), process, facts, passes_fds);
         gst::info!(CAT, "{} connected", connection.name());

@@ -163,6 +163,7 @@ impl Connection {
 
     /// Sends the message that is next, if there is room for it on the socket; the poller tells when there is. Says how long to wait where nobody tells.
     fn send(&mut self, poller: &Poller, number: u64) -> io::Result<Option<Duration>> {
+        let mut pause = None;
         let full = loop {
             if self.next.is_empty() {
                 break false;
@@ -181,7 +182,10 @@ impl Connection {
                 Sent::TooManyDescriptors if matches!(self.next.with, With::Area(_)) => {
                     self.next.with = With::Nothing;
                 }
-                Sent::TooManyDescriptors => return Ok(Some(DESCRIPTORS_PAUSE)),
+                Sent::TooManyDescriptors => {
+                    pause = Some(DESCRIPTORS_PAUSE);
+                    break false;
+                }
                 Sent::Full => break true,
                 Sent::Gone(error) => return Err(error),
             }
@@ -189,7 +193,7 @@ impl Connection {
         if full != std::mem::replace(&mut self.waits_for_room, full) {
             poller.modify(self.peer.as_fd(), number, true, full)?;
         }
-        Ok(None)
+        Ok(pause)
     }
 
     /// Takes the next message from the server, on the wire that frames travel on as file descriptors. False when there is none.

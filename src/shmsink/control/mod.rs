@@ -40,6 +40,8 @@ pub(super) struct Control {
     notifier: Notifier,
     listener: Listener,
     allowed: Allowed,
+    /// Frames that each client may hold.
+    window: usize,
     poller: Poller,
     connections: BTreeMap<u64, Connection>,
     accepting: Accepting,
@@ -61,6 +63,7 @@ impl Control {
         allowed: Allowed,
         notifier: Notifier,
     ) -> io::Result<Self> {
+        let window = shared.lock().server.limits().window;
         let poller = Poller::new()?;
         poller.add(&listener, LISTENER)?;
         poller.add(shared.waker(), WAKER)?;
@@ -69,6 +72,7 @@ impl Control {
             notifier,
             listener,
             allowed,
+            window,
             poller,
             connections: BTreeMap::new(),
             accepting: Accepting::default(),

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use crate::memory::descriptors::shareable_memory;
+use crate::memory::descriptors::{Kind, shareable_memory};
+use crate::shmsink::frame::FrameError;
 
 #[derive(Debug, thiserror::Error)]
 pub(in crate::shmsink) enum CopyError {
@@ -11,50 +12,62 @@ pub(in crate::shmsink) enum CopyError {
     #[error("no memory for a copy of a frame: {0}")]
     System(#[from] io::Error),
     #[error(transparent)]
-    Frame(#[from] crate::shmsink::frame::FrameError),
+    Frame(#[from] FrameError),
 }
 
 /// Memory that is kept for the next copies. Readers that are well hold a frame or two.
 const MOST_FREE: usize = 4;
+/// Sizes are rounded up, so that frames of varying size go where others were.
+const SIZE_STEP: usize = 64 * 1024;
 
-/// What copies are made into. Frames of one size follow each other, so what comes back is kept for the next; of other sizes it is not.
+/// What copies are made into. What comes back is kept for the next, if that is of about its size.
 #[derive(Debug, Default)]
 pub(in crate::shmsink) struct Copies {
-    free: Vec<gst::Memory>,
-    size: usize,
+    free: Vec<(Kind, gst::Memory)>,
 }
 
 impl Copies {
-    /// Memory of that size. `held` are the bytes that readers have of others.
+    /// A buffer of that size, to be filled. `held` are the bytes that readers have of others.
     pub fn take(
         &mut self,
+        kind: Kind,
         size: usize,
         held: u64,
         limit: Option<u64>,
-    ) -> Result<gst::Memory, CopyError> {
-        if std::mem::replace(&mut self.size, size) != size {
-            self.free.clear();
-        }
-        if let Some(memory) = self.free.pop() {
-            return Ok(memory);
-        }
-        match limit {
-            Some(limit) if held.saturating_add(size as u64) > limit => {
-                Err(CopyError::OverLimit { held, limit })
+    ) -> Result<gst::Buffer, CopyError> {
+        let fits = |(other, memory): &(Kind, gst::Memory)| {
+            let sizes = size..=size.saturating_mul(2).next_multiple_of(SIZE_STEP);
+            *other == kind && sizes.contains(&memory.maxsize())
+        };
+        let memory = match self.free.iter().position(fits) {
+            Some(place) => self.free.swap_remove(place).1,
+            None => {
+                // Those do not fit the frames that come now.
+                self.free.clear();
+                let rounded = size.next_multiple_of(SIZE_STEP);
+                if let Some(limit) = limit
+                    && held.saturating_add(rounded as u64) > limit
+                {
+                    return Err(CopyError::OverLimit { held, limit });
+                }
+                shareable_memory(kind, "shmsink-rs", rounded)?
             }
-            _ => Ok(shareable_memory("shmsink-rs", size)?),
-        }
+        };
+        let mut buffer = gst::Buffer::new();
+        let whole = buffer.make_mut();
+        whole.append_memory(memory);
+        whole.set_size(size);
+        Ok(buffer)
     }
 
     /// Nobody has the frame in it any more.
-    pub fn give_back(&mut self, buffer: gst::Buffer) {
-        let Ok(memory) = buffer.memory(0).ok_or(()) else {
-            return;
-        };
+    pub fn give_back(&mut self, kind: Kind, buffer: gst::Buffer) {
+        let memory = buffer.memory(0);
         drop(buffer);
-        let is_wanted = memory.size() == self.size && self.free.len() < MOST_FREE;
-        if is_wanted && memory.is_writable() {
-            self.free.push(memory);
+        if let Some(memory) = memory.filter(gst::Memory::is_writable)
+            && self.free.len() < MOST_FREE
+        {
+            self.free.push((kind, memory));
         }
     }
 }

@@ -6,19 +6,19 @@ use gst::prelude::*;
 
 use super::{
     copies::{Copies, CopyError},
-    table::{Content, Idle, Table},
+    table::{Content, Idle},
 };
 use crate::memory::descriptors::{self, Descriptors};
 use crate::notes;
-use crate::notes::metas;
 use crate::notes::moments::Moments;
+use crate::notes::{fields, metas};
 use crate::shm::fd::wire::{self, Frame, Kind, MAX_PARTS, Part};
 use crate::shm::header::StreamState;
 use crate::shm::note::Times;
 use crate::shm::server::{Admission, Claim};
 use crate::shmsink::{
     CAT,
-    frame::Format,
+    frame::{Format, FrameError},
     shared::{Shared, State},
     stream::{PublishError, Published},
     streaming::Context,
@@ -29,43 +29,47 @@ use crate::sync::Arc;
 const UNASKED: usize = 2;
 /// Frames of a pool that stay with upstream: one to fill, one that waits to be filled, and one on its way here.
 const FOR_UPSTREAM: usize = 3;
+/// Who holds fewer frames than this is well: he looks at one, and the next is on its way.
+const WELL: usize = 2;
 
 #[derive(Debug)]
 pub(in crate::shmsink) struct FdStream {
     /// The command for the caps, if there are some.
     caps: Option<Arc<[u8]>>,
-    /// Readers can only map frames as these say if they are DMABUFs.
+    /// Readers can only take frames as these say if they are DMABUFs.
     needs_dmabuf: bool,
     /// Frames go under the current caps.
     is_announced: bool,
     moments: Moments,
     copies: Copies,
-    copy_limit: Option<u64>,
     /// Frames of upstream's that readers may have, as far as it was asked for them.
     spare: usize,
-    /// Where frames come from, and how many of them readers may have.
-    pool: Option<(gst::BufferPool, usize)>,
+    /// Where frames came from, and how many of them readers may have.
+    pool: Option<(glib::WeakRef<gst::BufferPool>, usize)>,
     /// Kept for their memory.
     metas: Vec<u8>,
+    fields: Vec<u8>,
     ended: bool,
 }
 
-impl FdStream {
-    pub fn new(copy_limit: Option<u64>) -> Self {
+impl Default for FdStream {
+    fn default() -> Self {
         Self {
             caps: None,
             needs_dmabuf: false,
             is_announced: false,
             moments: Moments::default(),
             copies: Copies::default(),
-            copy_limit,
             spare: UNASKED,
             pool: None,
             metas: Vec::new(),
+            fields: Vec::new(),
             ended: false,
         }
     }
+}
 
+impl FdStream {
     pub fn set_caps(&mut self, caps: &gst::Caps) {
         self.needs_dmabuf = caps
             .features(0)
@@ -91,23 +95,27 @@ impl FdStream {
         self.pool = None;
     }
 
-    /// Frames of upstream's that readers may have. Whatever it was asked for, it may have no more than a few.
-    fn may_pass(&mut self, buffer: &gst::BufferRef) -> usize {
+    /// Where the frame comes from, as a number, and how many frames of there readers may have. Whatever upstream was asked for, it may have no more
+    /// than a few.
+    fn origin(&mut self, buffer: &gst::BufferRef) -> (usize, usize) {
         let Some(pool) = descriptors::pool_of(buffer) else {
-            return self.spare;
+            // Made of somebody's frame, perhaps, with its memory.
+            let known = self.pool.as_ref().map(|(_, spare)| *spare);
+            return (0, self.spare.min(known.unwrap_or(UNASKED)));
         };
+        let number = pool.as_ptr().addr();
         if let Some((known, spare)) = &self.pool
-            && *known == pool
+            && known.upgrade().as_ref() == Some(&pool)
         {
-            return *spare;
+            return (number, *spare);
         }
         let most = pool.config().params().map_or(0, |(_, _, _, most)| most);
         let spare = match most as usize {
             0 => self.spare,
             most => self.spare.min(most.saturating_sub(FOR_UPSTREAM)),
         };
-        self.pool = Some((pool, spare));
-        spare
+        self.pool = Some((pool.downgrade(), spare));
+        (number, spare)
     }
 
     pub fn end(&mut self) {
@@ -134,10 +142,14 @@ impl FdStream {
         if !self.is_announced {
             self.announce(shared)?;
         }
-        let (mut claim, passed) = loop {
+        let (pool, spare) = self.origin(buffer);
+        let (mut claim, out, held, sequence) = loop {
             let mut state = shared.lock();
             let idle = state.take_idle_frames(Idle::All);
-            let passed = state.table.as_ref().map(Table::passed).unwrap_or_default();
+            let table = state.table.as_ref();
+            let out = table.map_or(0, |table| table.of_pool(pool));
+            let held = table.map_or(0, |table| table.passed().copied_bytes);
+            let sequence = state.server.next_sequence();
             let admission = state.server.admit(1, None);
             if matches!(admission, Admission::NoClient | Admission::NoSlot) {
                 state.times.push.record(begun.elapsed());
@@ -145,7 +157,7 @@ impl FdStream {
             drop(state);
             self.take_back(idle);
             match admission {
-                Admission::Claimed(claim) => break (claim, passed),
+                Admission::Claimed(claim) => break (claim, out, held, sequence),
                 Admission::NeedsArea | Admission::NeedsFreshArea => self.announce(shared)?,
                 Admission::NoClient => return Ok(Published::Yes),
                 Admission::NoSlot => return Ok(Published::Dropped),
@@ -154,21 +166,19 @@ impl FdStream {
         if std::mem::take(&mut self.ended) {
             shared.tell_state(StreamState::Running);
         }
-        let shareable = Descriptors::of(buffer, MAX_PARTS)
-            .filter(|descriptors| descriptors.is_dmabuf() || !self.needs_dmabuf);
-        let is_scarce = shareable.is_some() && passed.originals >= self.may_pass(buffer);
+        let shareable = Descriptors::of(buffer, MAX_PARTS).filter(|descriptors| {
+            descriptors.kind() == descriptors::Kind::DmaBuf || !self.needs_dmabuf
+        });
+        let is_scarce = shareable.is_some() && out >= spare;
         let mut took = None;
         let descriptors = match shareable.filter(|_| !is_scarce) {
             Some(descriptors) => {
                 claim.filled = true;
                 descriptors
             }
-            None if self.needs_dmabuf || (is_scarce && !context.copies_scarce) => {
-                return Ok(self.drop_frame(shared, &claim));
-            }
             None => {
                 let copy_begun = Instant::now();
-                match self.copy(buffer, passed.copied_bytes) {
+                match self.copy(buffer, held, context.copy_limit) {
                     Ok(descriptors) => {
                         took = Some(copy_begun.elapsed());
                         descriptors
@@ -179,42 +189,40 @@ impl FdStream {
                     }
                     Err(error) => {
                         gst::warning!(CAT, "A frame is dropped: {error}");
-                        return Ok(self.drop_frame(shared, &claim));
+                        shared.lock().server.handle_claim_unfilled(&claim);
+                        return Ok(Published::Dropped);
                     }
                 }
             }
         };
         let times = self.moments.of(buffer, context.timebase);
-        let command = self.command(
-            buffer,
-            &claim,
-            &descriptors,
-            times,
-            context.latency.nseconds(),
-        );
-        let content = Content::new(command, descriptors, took.is_some());
+        let latency = context.latency.nseconds();
+        let command = self.command(buffer, &claim, &descriptors, times, latency, sequence);
+        let content = Content::new(command, descriptors, pool, took.is_some());
+        let holding = match is_scarce && context.skips_scarce {
+            true => WELL,
+            false => usize::MAX,
+        };
         let now = shared.now();
         let mut state = shared.lock();
         let State { server, table, .. } = &mut *state;
         if let Some(table) = table {
             table.insert(&claim, content, is_scarce);
         }
-        let wake = server.handle_frame_published(claim, size, now);
+        let wake = server.handle_frame_published_for(claim, size, now, holding);
+        // One that nobody took, or that this one has taken the place of.
+        let idle = state.take_idle_frames(Idle::Upstreams);
         // Under this lock, as the control thread wants the next one.
         state.times.push.record(begun.elapsed());
         if let Some(took) = took {
             state.times.copy.record(took);
         }
         drop(state);
+        drop(idle);
         if wake {
             shared.waker().wake();
         }
         Ok(Published::Yes)
-    }
-
-    fn drop_frame(&self, shared: &Shared, claim: &Claim) -> Published {
-        shared.lock().server.handle_claim_unfilled(claim);
-        Published::Dropped
     }
 
     /// Frames from now on have the current caps, and readers are told them before the first.
@@ -241,20 +249,24 @@ impl FdStream {
             // The control thread may be sending it yet, to somebody who is gone.
             let content = Arc::into_inner(content);
             if let Some(content) = content.filter(|content| content.is_copy && !is_lost) {
-                self.copies.give_back(content.into_buffer());
+                self.copies.give_back(content.kind(), content.into_buffer());
             }
         }
     }
 
-    fn copy(&mut self, buffer: &gst::BufferRef, held: u64) -> Result<Descriptors, CopyError> {
-        let memory = self.copies.take(buffer.size(), held, self.copy_limit)?;
-        let mut copy = gst::Buffer::new();
-        copy.make_mut().append_memory(memory);
+    fn copy(
+        &mut self,
+        buffer: &gst::BufferRef,
+        held: u64,
+        limit: Option<u64>,
+    ) -> Result<Descriptors, CopyError> {
+        let kind = match self.needs_dmabuf {
+            true => descriptors::Kind::DmaBuf,
+            false => descriptors::Kind::Plain,
+        };
+        let mut copy = self.copies.take(kind, buffer.size(), held, limit)?;
         {
-            let mut map = copy
-                .make_mut()
-                .map_writable()
-                .map_err(crate::shmsink::frame::FrameError::from)?;
+            let mut map = copy.make_mut().map_writable().map_err(FrameError::from)?;
             Format::Bytes.copy(buffer, &mut map)?;
         }
         let unusable = || CopyError::System(std::io::ErrorKind::Unsupported.into());
@@ -268,6 +280,7 @@ impl FdStream {
         descriptors: &Descriptors,
         times: Times,
         latency: u64,
+        sequence: u64,
     ) -> Vec<u8> {
         // When the sink would show it.
         let moment = times.instant.map(|instant| instant.saturating_add(latency));
@@ -280,9 +293,9 @@ impl FdStream {
             offset: times.offset,
             offset_end: times.offset_end,
             flags: notes::flags_of(buffer),
-            kind: match descriptors.is_dmabuf() {
-                true => Kind::DmaBuf,
-                false => Kind::Plain,
+            kind: match descriptors.kind() {
+                descriptors::Kind::DmaBuf => Kind::DmaBuf,
+                descriptors::Kind::Plain => Kind::Plain,
             },
             parts: descriptors
                 .places()
@@ -292,7 +305,8 @@ impl FdStream {
                 })
                 .collect(),
         };
-        let count = metas::encode(buffer, &mut self.metas);
+        fields::encode(buffer, &mut self.fields);
+        let count = metas::encode(buffer, sequence, &self.fields, &mut self.metas);
         let mut command = Vec::new();
         frame.encode(count, &self.metas, &mut command);
         command

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::memory::descriptors::Descriptors;
+use crate::memory::descriptors::{Descriptors, Kind};
 use crate::shm::fd::wire;
+use crate::shm::header::StreamState;
 use crate::shm::server::{Claim, Need, Server};
 use crate::shm::wire::Message;
 use crate::sync::Arc;
@@ -13,15 +14,18 @@ use crate::sync::Arc;
 pub(in crate::shmsink) struct Content {
     command: Vec<u8>,
     descriptors: Descriptors,
+    /// Frames of that pool of upstream's, if it has one.
+    pool: usize,
     /// In memory of ours.
     pub is_copy: bool,
 }
 
 impl Content {
-    pub fn new(command: Vec<u8>, descriptors: Descriptors, is_copy: bool) -> Self {
+    pub fn new(command: Vec<u8>, descriptors: Descriptors, pool: usize, is_copy: bool) -> Self {
         Self {
             command,
             descriptors,
+            pool,
             is_copy,
         }
     }
@@ -34,8 +38,13 @@ impl Content {
         self.descriptors.fds()
     }
 
+    /// Of the memory, which may be longer than the frame.
     fn bytes(&self) -> u64 {
-        self.descriptors.places().map(|(_, size)| size as u64).sum()
+        self.descriptors.memory_bytes()
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.descriptors.kind()
     }
 
     pub fn into_buffer(self) -> gst::Buffer {
@@ -81,7 +90,8 @@ pub(in crate::shmsink) struct Table {
     entries: BTreeMap<u64, Entry>,
     /// The command for the caps of each generation that has some.
     caps: BTreeMap<u32, Arc<[u8]>>,
-    has_ended: bool,
+    /// What readers are to be told of the stream.
+    state: Option<StreamState>,
     copied_scarce: u64,
 }
 
@@ -137,6 +147,14 @@ impl Table {
         }
     }
 
+    /// Frames of that pool that readers have.
+    pub fn of_pool(&self, pool: usize) -> usize {
+        let contents = self.entries.values().map(|entry| &entry.content);
+        contents
+            .filter(|content| !content.is_copy && content.pool == pool)
+            .count()
+    }
+
     pub fn message(&self, message: &Message<'_>) -> Outgoing {
         match message {
             Message::NewBuffer { offset, .. } => {
@@ -152,16 +170,21 @@ impl Table {
         }
     }
 
+    /// The stream has ended, or the sink is being stopped.
     pub fn has_ended(&self) -> bool {
-        self.has_ended
+        self.state
+            .is_some_and(|state| state != StreamState::Running)
     }
 
-    pub fn set_ended(&mut self, has_ended: bool) {
-        self.has_ended = has_ended;
+    pub fn set_state(&mut self, state: StreamState) {
+        self.state = Some(state);
     }
 
     /// The command for that.
     pub fn end(&self, out: &mut Vec<u8>) {
-        wire::encode_end(out);
+        match self.state {
+            Some(StreamState::Stopped) => wire::encode_stopped(out),
+            _ => wire::encode_end(out),
+        }
     }
 }
