@@ -145,8 +145,8 @@ instructions() {
             with_camera 100 0 '' valgrind --tool=callgrind --callgrind-out-file="$work/$side.$frames" \
                 "$program" frames "$side" VirtualTiny 64 64 $frames >"$work/said" 2>&1 || { tail -3 "$work/said" >&2; return 0; }
         done
-        python3 benches/versus/instructions.py "$work/$side.100" "$work/$side.500" 400 >"$work/said"
-        run instructions 64x64 "$side" 1 cat "$work/said"
+        python3 benches/versus/instructions.py "$work/$side.100" "$work/$side.500" 400 >"$work/instructions"
+        run instructions 64x64 "$side" 1 cat "$work/instructions"
     done
 }
 

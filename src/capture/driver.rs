@@ -404,13 +404,25 @@ impl Driver {
 
     /// Whether [`Self::poll_action`] would give something.
     pub fn has_work(&self) -> bool {
+        self.has_news() || self.queueable().is_some()
+    }
+
+    /// Whether there is something to tell, which comes before requests.
+    pub fn has_news(&self) -> bool {
         self.failure.is_some()
             || self.watch.has_warning()
             || !self.starved.is_empty()
             || self.controls.has_refused()
             || self.stills.has_outcome()
             || !self.states.is_empty()
-            || self.queueable().is_some()
+    }
+
+    /// The next request, unless there is something to tell first.
+    pub fn poll_request(&mut self) -> Option<Action> {
+        if self.has_news() {
+            return None;
+        }
+        self.take_request()
     }
 
     pub fn poll_action(&mut self) -> Option<Action> {
@@ -432,6 +444,10 @@ impl Driver {
         if let Some(outcome) = self.stills.poll_outcome() {
             return Some(Action::TellOfStill(outcome));
         }
+        self.take_request()
+    }
+
+    fn take_request(&mut self) -> Option<Action> {
         let (request, frames, same_frames) = self.queueable()?;
         let still = self.ready_still();
         for (stream, frame) in self.streams.iter_mut().zip(frames) {

@@ -53,14 +53,46 @@ pub struct Events {
     pub metadata: Option<Arc<FrameMetadata>>,
     /// The states that are told, if somebody wants that.
     pub states: Option<States>,
-    /// Of the frame that completes next. Used by the camera's thread alone.
-    pub reported: Mutex<Option<Arc<Controls>>>,
+    /// What was reported of frames. Used by the camera's thread alone.
+    pub reported: Mutex<Reported>,
     /// By stream: bytes that a whole frame has at least, 1 where that is not known.
     pub whole: Vec<u32>,
     /// When metadata was last asked for, in nanoseconds of CLOCK_MONOTONIC.
     pub reported_at: AtomicU64,
     /// Used by the camera's thread alone.
     pub map: Mutex<ClockMap>,
+}
+
+/// Metadata of frames, of which as many are made as are needed at a time: one that nobody has any more is written over for the next frame.
+#[derive(Debug, Default)]
+pub struct Reported {
+    all: Vec<Arc<Controls>>,
+    /// The place of the last one.
+    last: usize,
+    /// That is of the frame which completes next.
+    is_pending: bool,
+}
+
+impl Reported {
+    fn read(&mut self, read: &mut dyn FnMut(&mut Controls)) -> &Arc<Controls> {
+        let count = self.all.len();
+        let mut places = (self.last + 1..=self.last + count).map(|place| place % count);
+        let unused = places.find(|place| Arc::get_mut(&mut self.all[*place]).is_some());
+        self.last = unused.unwrap_or_else(|| {
+            self.all.push(Arc::default());
+            self.all.len() - 1
+        });
+        let place = &mut self.all[self.last];
+        if let Some(controls) = Arc::get_mut(place) {
+            read(controls);
+        }
+        place
+    }
+
+    fn take(&mut self) -> Option<&Arc<Controls>> {
+        let is_pending = std::mem::take(&mut self.is_pending);
+        self.all.get(self.last).filter(|_| is_pending)
+    }
 }
 
 /// Drivers that do not say how much they have written leave 0, but not for frames of which each is of another size.
@@ -80,9 +112,10 @@ impl CameraEvents for Events {
         }
         let now = self.clock.read();
         let timing = self.map.lock().timing(completion.sensor_timestamp, now);
-        let reported = self.reported.lock().take();
-        if let (Some(metadata), Some(reported)) = (&self.metadata, reported) {
-            metadata.keep(&completion, &reported);
+        if let Some(metadata) = &self.metadata
+            && let Some(reported) = self.reported.lock().take()
+        {
+            metadata.keep(&completion, reported);
         }
         self.state.completed(&completion, timing, now.monotonic);
     }
@@ -101,15 +134,15 @@ impl CameraEvents for Events {
         due
     }
 
-    fn reported(&self, metadata: Controls) {
-        let metadata = Arc::new(metadata);
+    fn reported(&self, read: &mut dyn FnMut(&mut Controls)) {
+        let mut reported = self.reported.lock();
+        let metadata = reported.read(read).clone();
+        reported.is_pending = self.metadata.is_some();
+        drop(reported);
         self.controls.report(metadata.clone());
         let news = self.states.as_ref().map(|states| states.news(&metadata));
         if let Some(news) = news.filter(|news| !news.is_empty()) {
             self.state.state_changed(news);
-        }
-        if self.metadata.is_some() {
-            *self.reported.lock() = Some(metadata);
         }
     }
 

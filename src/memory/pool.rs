@@ -182,7 +182,7 @@ mod imp {
 }
 
 /// It stays when the buffer is reset for its next round, and no consumer can take it off.
-fn keep(meta: &mut gst::ffi::GstMeta) {
+pub(super) fn keep(meta: &mut gst::ffi::GstMeta) {
     meta.flags |= gst::ffi::GST_META_FLAG_POOLED | gst::ffi::GST_META_FLAG_LOCKED;
 }
 
