@@ -55,6 +55,8 @@ mod imp {
         pub layout: Option<Arc<PlaneLayout>>,
         /// Buffers without memory, whose GstVideoMeta is ready.
         pub shells: Vec<gst::Buffer>,
+        /// By frame: the buffer in which its memories rest.
+        pub whole: Vec<Option<gst::Buffer>>,
     }
 
     #[derive(Default)]
@@ -109,6 +111,10 @@ mod imp {
     impl FramePool {
         fn take(&self, frame: FrameId) -> Result<gst::Buffer, gst::FlowError> {
             let mut state = self.state.lock();
+            let whole = state.whole.get_mut(frame.0 as usize);
+            if let Some(whole) = whole.and_then(Option::take) {
+                return Ok(whole);
+            }
             let (frames, shell, layout) = (
                 state.frames.clone(),
                 state.shells.pop(),
@@ -135,12 +141,29 @@ mod imp {
             Err(gst::FlowError::Error)
         }
 
+        /// The frame may come back by this, and its return calls whoever listens: no lock of ours is held.
         fn put_back(&self, mut buffer: gst::Buffer) {
-            // The frame may come back by this, and its return calls whoever listens: no lock of ours is held.
-            match buffer.get_mut() {
-                Some(shell) => shell.remove_all_memory(),
-                None => return,
+            let frames = self.state.lock().frames.clone();
+            let Some(shell) = buffer.get_mut() else {
+                return;
+            };
+            if let Some(index) = frames.iter().position(|frame| frame.rest_in(shell)) {
+                let mut state = self.state.lock();
+                match state.whole.get_mut(index) {
+                    Some(place) => *place = Some(buffer),
+                    // Closed: its memory goes with it.
+                    None => {
+                        drop(state);
+                        return;
+                    }
+                }
+                drop(state);
+                if let Some(frame) = frames.get(index) {
+                    frame.come_back();
+                }
+                return;
             }
+            shell.remove_all_memory();
             let mut state = self.state.lock();
             if !state.frames.is_empty() || state.slots.is_some() {
                 state.shells.push(buffer);
@@ -237,6 +260,7 @@ impl FramePool {
         };
         let memories = memories?;
         let mut state = pool.imp().state.lock();
+        state.whole = memories.iter().map(|_| None).collect();
         state.frames = Arc::new(memories);
         if let Memories::Buffers(buffers) = frames {
             state.held = Some(buffers);
@@ -280,6 +304,7 @@ impl FramePool {
         let mut state = self.imp().state.lock();
         let frames = std::mem::take(&mut state.frames);
         let shells = std::mem::take(&mut state.shells);
+        let whole = std::mem::take(&mut state.whole);
         let held = state.held.take();
         let slots = state.slots.take();
         drop(state);
@@ -287,7 +312,7 @@ impl FramePool {
             slots.close();
         }
         // The shares before the buffers whose memory they share.
-        drop((frames, shells));
+        drop((frames, shells, whole));
         held
     }
 
