@@ -496,16 +496,19 @@ impl Driver {
             return None;
         }
         let frames = self.next_frames()?;
-        let find = |wanted: &dyn Fn(&Request) -> bool| {
-            let index = self
-                .requests
-                .iter()
-                .position(|request| !request.in_flight && wanted(request))?;
-            Some(RequestId(index as u32))
-        };
-        find(&|request| request.frames == frames)
-            .map(|request| (request, frames, true))
-            .or_else(|| find(&|request| request.rested).map(|request| (request, frames, false)))
+        let mut rested = None;
+        for (index, request) in self.requests.iter().enumerate() {
+            if request.in_flight {
+                continue;
+            }
+            if request.frames == frames {
+                return Some((RequestId(index as u32), frames, true));
+            }
+            if request.rested && rested.is_none() {
+                rested = Some(RequestId(index as u32));
+            }
+        }
+        rested.map(|request| (request, frames, false))
     }
 
     fn next_frames(&self) -> Option<FrameSet> {
@@ -520,12 +523,16 @@ impl Driver {
         }
         let complete = found == continuous && continuous > 0;
         let rides = self.add_still(&mut frames);
+        let alone = rides && continuous == 0;
+        if complete || alone {
+            return Some(frames);
+        }
+        if self.policy.all_streams || (found == 0 && !rides) {
+            return None;
+        }
         let requests = self.requests.iter();
         let with_camera = requests.filter(|request| request.in_flight).count();
-        let alone = rides && continuous == 0;
-        let partial_is_due =
-            !self.policy.all_streams && (found > 0 || rides) && with_camera < self.min_queued();
-        (complete || alone || partial_is_due).then_some(frames)
+        (with_camera < self.min_queued()).then_some(frames)
     }
 
     /// What must hold at any time, apart from what the types say; for tests.

@@ -13,33 +13,82 @@ use gst::prelude::*;
 
 /// The pipeline's clock, as the element was last told. A leaf lock: the clock is read after it was left.
 #[derive(Debug, Default)]
-pub struct PipelineClock(Mutex<Option<gst::Clock>>);
+pub struct PipelineClock(Mutex<Told>);
+
+#[derive(Clone, Debug, Default)]
+struct Told {
+    clock: Option<gst::Clock>,
+    /// It is the kernel's CLOCK_MONOTONIC at a constant distance.
+    is_steady: bool,
+    /// That distance, and when it was measured.
+    distance: Option<(i64, u64)>,
+}
+
+/// How long a measured distance of a steady clock serves, for somebody may calibrate it; and how far apart its readings may be for that.
+const MEASURED_AGAIN_AFTER_NS: u64 = 100_000_000;
+const CLOSE_NS: u64 = 10_000;
 
 impl PipelineClock {
     pub fn set(&self, clock: Option<gst::Clock>) {
-        let before = std::mem::replace(&mut *self.0.lock(), clock);
+        let told = Told {
+            is_steady: clock.as_ref().is_some_and(is_steady),
+            clock,
+            distance: None,
+        };
+        let before = std::mem::replace(&mut *self.0.lock(), told);
         drop(before);
     }
 
     pub fn is_set(&self) -> bool {
-        self.0.lock().is_some()
+        self.0.lock().clock.is_some()
     }
 
     /// The kernel's clocks in the middle of two readings of the pipeline's.
     pub fn read(&self) -> ClockReading {
-        let clock = self.0.lock().clone();
-        let before = clock.as_ref().map(|clock| clock.time());
+        let told = self.0.lock();
         let (monotonic, boottime) = (clock::monotonic(), clock::boottime());
-        let after = clock.as_ref().map(|clock| clock.time());
-        let bracket = before
-            .zip(after)
-            .map(|(before, after)| (before.nseconds(), after.nseconds()));
-        ClockReading {
-            monotonic,
-            boottime,
-            pipeline: bracket.map(|(before, after)| (before + after) / 2),
-            bracket: bracket.map_or(0, |(before, after)| after.saturating_sub(before)),
+        if let Some((distance, measured)) = told.distance
+            && monotonic.saturating_sub(measured) < MEASURED_AGAIN_AFTER_NS
+        {
+            return ClockReading {
+                monotonic,
+                boottime,
+                pipeline: Some(monotonic.saturating_add_signed(distance)),
+                bracket: 0,
+            };
         }
+        let clock = told.clock.clone();
+        drop(told);
+        let reading = measure(clock.as_ref());
+        let mut told = self.0.lock();
+        if told.is_steady && told.clock == clock {
+            let close = reading.pipeline.filter(|_| reading.bracket < CLOSE_NS);
+            told.distance = close.map(|pipeline| {
+                let distance = pipeline as i64 - reading.monotonic as i64;
+                (distance, reading.monotonic)
+            });
+        }
+        reading
+    }
+}
+
+fn is_steady(clock: &gst::Clock) -> bool {
+    clock.type_() == gst::SystemClock::static_type()
+        && clock.property::<gst::ClockType>("clock-type") == gst::ClockType::Monotonic
+}
+
+fn measure(clock: Option<&gst::Clock>) -> ClockReading {
+    let before = clock.map(|clock| clock.time());
+    let (monotonic, boottime) = (clock::monotonic(), clock::boottime());
+    let after = clock.map(|clock| clock.time());
+    let bracket = before
+        .zip(after)
+        .map(|(before, after)| (before.nseconds(), after.nseconds()));
+    ClockReading {
+        monotonic,
+        boottime,
+        pipeline: bracket.map(|(before, after)| (before + after) / 2),
+        bracket: bracket.map_or(0, |(before, after)| after.saturating_sub(before)),
     }
 }
 

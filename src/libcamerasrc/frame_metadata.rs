@@ -3,19 +3,17 @@
 use super::controls;
 use crate::camera::{Completion, Controls, FrameId, MAX_STREAMS};
 use crate::capture::stills::StillId;
-use crate::memory::custom_meta;
+use crate::memory::custom_meta::Kind;
 use crate::sync::{Arc, Mutex};
 use gst::meta::CustomMeta;
-use std::ffi::CStr;
 
 /// Of the meta, and of its structure. No tags: it goes along with copies, and through elements that change pixels.
-const NAME: &CStr = c"libcamera";
+static META: Kind = Kind::new(c"libcamera");
 
 /// Before the first buffer; as often as one likes.
 pub fn register() {
-    let name = NAME.to_str().unwrap_or_default();
-    if !CustomMeta::is_registered(name) {
-        CustomMeta::register_simple(name);
+    if !CustomMeta::is_registered(META.name()) {
+        CustomMeta::register_simple(META.name());
     }
 }
 
@@ -54,7 +52,7 @@ impl FrameMetadata {
 /// Writes it to the buffer, with the names and types of the element's properties; and which still it is, if it is one. The meta stays with the
 /// camera's buffers from then on, and is written over.
 pub fn attach(buffer: &mut gst::BufferRef, metadata: Option<&Controls>, still: Option<StillId>) {
-    let Some(structure) = custom_meta::fields(buffer, NAME) else {
+    let Some(structure) = META.fields(buffer) else {
         return;
     };
     let fields = metadata.map_or(0, Controls::len) + if still.is_some() { 2 } else { 0 };

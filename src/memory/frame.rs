@@ -233,14 +233,6 @@ impl FrameMemories {
         }
         all
     }
-
-    /// To be called when the memories rest in a buffer that was put away: the frame is back.
-    pub fn come_back(&self) {
-        let returned = self.shared.state.lock().returned.clone();
-        if let Some(returned) = returned {
-            returned(self.shared.frame);
-        }
-    }
 }
 
 impl Drop for FrameMemories {

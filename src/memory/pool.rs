@@ -57,6 +57,8 @@ mod imp {
         pub shells: Vec<gst::Buffer>,
         /// By frame: the buffer in which its memories rest.
         pub whole: Vec<Option<gst::Buffer>>,
+        /// To be called when a frame is back in its whole buffer.
+        pub returned: Option<Arc<Returned>>,
     }
 
     #[derive(Default)]
@@ -157,9 +159,11 @@ mod imp {
                         return;
                     }
                 }
+                let returned = state.returned.clone();
                 drop(state);
-                if let Some(frame) = frames.get(index) {
-                    frame.come_back();
+                if let Some(returned) = returned {
+                    returned(FrameId(index as u32));
+                    self.obj().notify_buffer();
                 }
                 return;
             }
@@ -237,8 +241,10 @@ impl FramePool {
     ) -> Result<Self, glib::BoolError> {
         let pool: Self = glib::Object::new();
         let weak = pool.downgrade();
+        let directly: Arc<Returned> = Arc::new(returned);
+        let told = directly.clone();
         let returned: Arc<Returned> = Arc::new(move |frame| {
-            returned(frame);
+            told(frame);
             if let Some(pool) = weak.upgrade() {
                 pool.notify_buffer();
             }
@@ -261,6 +267,7 @@ impl FramePool {
         let memories = memories?;
         let mut state = pool.imp().state.lock();
         state.whole = memories.iter().map(|_| None).collect();
+        state.returned = Some(directly);
         state.frames = Arc::new(memories);
         if let Memories::Buffers(buffers) = frames {
             state.held = Some(buffers);
@@ -305,6 +312,7 @@ impl FramePool {
         let frames = std::mem::take(&mut state.frames);
         let shells = std::mem::take(&mut state.shells);
         let whole = std::mem::take(&mut state.whole);
+        let returned = state.returned.take();
         let held = state.held.take();
         let slots = state.slots.take();
         drop(state);
@@ -313,6 +321,7 @@ impl FramePool {
         }
         // The shares before the buffers whose memory they share.
         drop((frames, shells, whole));
+        drop(returned);
         held
     }
 
