@@ -44,6 +44,13 @@ fn needed() -> Vec<&'static str> {
     packages
 }
 
+/// Whether the linker is one that takes a script for some functions: GNU's, and LLVM's, which is rustc's own. mold, which somebody has to ask for, does not.
+fn orders_functions() -> bool {
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    let linker = env::var("RUSTC_LINKER").unwrap_or_default();
+    asked("PLUGIN") && !flags.contains("mold") && !linker.contains("mold")
+}
+
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=PKG_CONFIG");
@@ -59,8 +66,12 @@ fn main() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
+    let checkout = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
+    if orders_functions() {
+        println!("cargo::rerun-if-changed=src/frame.ld");
+        println!("cargo::rustc-link-arg-cdylib=-Wl,-T,{checkout}/src/frame.ld");
+    }
     if asked("LIBCAMERA") && !asked("CAPI") {
-        let checkout = env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
         let private = Path::new(&checkout).join("target/libcamera");
         if let Some(dir) = pkg_config(&["--variable=libdir", "libcamera"])
             && Path::new(&dir).starts_with(&private)
