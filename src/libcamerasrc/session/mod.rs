@@ -5,12 +5,12 @@
 //! | libcamera's | `events` | nothing |
 //! | capture task | `capture_task` | its own pause |
 //! | system clock's | `ticker` | nothing |
-//! | each pad's | [`PadStream::next`] | a frame, or an interruption |
+//! | each pad's | [`PadStream::next`]; what the capture task does, when a frame comes back in it ([`waker`]) | a frame, or an interruption; downstream |
 //! | any, dropping a frame | a pool's `returned` | nothing |
 //!
-//! The end comes in two steps. [`Session::halt`]: no more ticks, the capture task is joined, and pads' threads help no more, so nothing is queued any more; no lock of the
-//! element is held for that, because the task may be in the middle of telling the application of an error. [`Session::finish`]: the camera is
-//! stopped, which gives back every request; then requests, frames and memory go.
+//! The end comes in two steps. [`Session::halt`]: no more ticks, the capture task is joined, and pads' threads help it no more, so nothing is queued any
+//! more; no lock of the element is held for that, because the task may be in the middle of telling the application of an error. [`Session::finish`]: the
+//! camera is stopped, which gives back every request; then requests, frames and memory go.
 
 pub mod frames;
 mod stream;
