@@ -1,15 +1,12 @@
 //! The logic that runs for every frame, by itself: no camera, no thread, no memory of frames.
 //!
-//!     cargo bench --features benches --bench pure
+//!     cargo bench --no-default-features --features benches --bench pure
 
 #![allow(clippy::unwrap_used)]
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use gstlibcamerars::{
-    camera::{
-        CompletedFrame, Completion, CompletionStatus, FrameStatus, PixelFormat, Size, StreamConfig,
-        StreamFormat,
-    },
+    camera::{CompletedFrame, Completion, CompletionStatus, FrameStatus},
     capture::{
         clock_map::Timing,
         driver::{Action, Driver, Policy},
@@ -20,9 +17,8 @@ use gstlibcamerars::{
         slots::Slots,
         wire::{Ack, AckParser},
     },
-    video::caps::Offer,
 };
-use std::{hint::black_box, str::FromStr};
+use std::hint::black_box;
 
 const TIMING: Timing = Timing {
     pipeline: Some(0),
@@ -92,7 +88,12 @@ fn slots(criterion: &mut Criterion) {
 
 fn wire(criterion: &mut Criterion) {
     let bytes: Vec<u8> = (0..64)
-        .flat_map(|frame| Ack { offset: frame << 16 }.encode(1))
+        .flat_map(|frame| {
+            Ack {
+                offset: frame << 16,
+            }
+            .encode(1)
+        })
         .collect();
     criterion.bench_function("64 acks parsed", |bencher| {
         bencher.iter_batched(
@@ -108,43 +109,5 @@ fn wire(criterion: &mut Criterion) {
     });
 }
 
-fn caps(criterion: &mut Criterion) {
-    gst::init().unwrap();
-    let sizes = [(640, 480), (1280, 720), (1920, 1080), (3840, 2160)];
-    let format = |name: &[u8; 4]| StreamFormat {
-        format: PixelFormat::new(name),
-        sizes: sizes
-            .map(|(width, height)| Size::new(width, height))
-            .to_vec(),
-        range: None,
-    };
-    let offer = Offer {
-        default: StreamConfig {
-            format: PixelFormat::new(b"NV12"),
-            size: Size::new(1920, 1080),
-            stride: 1920,
-            frame_size: 0,
-            buffer_count: 4,
-            color_space: None,
-        },
-        formats: [b"NV12", b"YUYV", b"BG24", b"MJPG"].map(format).to_vec(),
-        durations: Some((8333, 1_000_000)),
-        limits: Some((8333, 1_000_000)),
-        dmabuf: false,
-        paced: false,
-        rate: None,
-    };
-    let peer = gst::Caps::from_str(
-        "video/x-raw,format={I420,NV12},width=[1,4096],height=[1,4096],framerate=30/1",
-    )
-    .unwrap();
-    criterion.bench_function("what a camera offers, as caps", |bencher| {
-        bencher.iter(|| black_box(offer.caps()));
-    });
-    criterion.bench_function("what is chosen of it for a peer", |bencher| {
-        bencher.iter(|| black_box(offer.choices(&peer)));
-    });
-}
-
-criterion_group!(pure, driver, slots, wire, caps);
+criterion_group!(pure, driver, slots, wire);
 criterion_main!(pure);

@@ -26,6 +26,7 @@ if [ ! -f "$work/built" ]; then
     touch "$work/built"
 fi
 cc -O2 -fPIC -shared -o target/tests/fake_udmabuf.so tests/fake_udmabuf.c -ldl
+# shellcheck disable=SC2034 # for who sources this
 preload=''
 [ -e /dev/udmabuf ] || preload="$PWD/target/tests/fake_udmabuf.so"
 # The prefix that it was built for is that of the checkout that built it.
