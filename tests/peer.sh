@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # Sourced where upstream's libcamerasrc runs beside ours, from the checkout's folder: builds both sides' libcamera if it is not built, sets the environment
 # for it, and leaves in `preload` what must be preloaded.
 #
@@ -26,7 +26,6 @@ if [ ! -f "$work/built" ]; then
     touch "$work/built"
 fi
 cc -O2 -fPIC -shared -o target/tests/fake_udmabuf.so tests/fake_udmabuf.c -ldl
-# shellcheck disable=SC2034 # for who sources this
 preload=''
 [ -e /dev/udmabuf ] || preload="$PWD/target/tests/fake_udmabuf.so"
 # The prefix that it was built for is that of the checkout that built it.
