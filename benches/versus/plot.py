@@ -55,7 +55,10 @@ def panel(x, y, title, groups):
                 parts += [f'<circle cx="{middle:.1f}" cy="{place(value):.1f}" r="2" fill="#222"/>' for value in dots]
                 if max(found) > limit:
                     parts.append(text(middle, top - 1, "▲", 9, "middle"))
-        parts.append(text(centre, bottom + 14, condition, 10, "middle", fill="#444"))
+        size, _, rate = condition.partition("@")
+        parts.append(text(centre, bottom + 13, size, 10, "middle", fill="#444"))
+        if rate.strip("0"):
+            parts.append(text(centre, bottom + 24, f"{rate.rstrip('p')}/s{', painted' if rate.endswith('p') else ''}", 9, "middle", fill="#666"))
     return parts
 
 

@@ -36,6 +36,7 @@ class Row:
     def __init__(self, what, condition, ours, theirs, more_is_better=False, target=None):
         self.what, self.condition, self.ours, self.theirs = what, condition, ours, theirs
         self.more_is_better, self.target = more_is_better, target
+        self.has_ratio = True
 
     @staticmethod
     def text(values):
@@ -57,7 +58,7 @@ class Row:
         return ("yes" if ahead else "no") + (", ranges overlap" if within else "")
 
     def ratio(self):
-        if not self.ours or not self.theirs or not statistics.median(self.theirs):
+        if not self.has_ratio or not self.ours or not self.theirs or not statistics.median(self.theirs):
             return ""
         return f"{statistics.median(self.ours) / statistics.median(self.theirs):.2f}"
 
@@ -80,8 +81,8 @@ def total(part, condition, figures, side):
 
 
 def above_floor(condition, side):
-    floor = of("paced", condition, "cpu", FLOOR)
-    return [value - statistics.median(floor) for value in of("paced", condition, "cpu", side)] if floor else []
+    """Each run less the floor's of the same repetition, which was measured next to it."""
+    return [value - floor for value, floor in zip(of("paced", condition, "cpu", side), of("paced", condition, "cpu", FLOOR))]
 
 
 SWITCHES = ("voluntary", "involuntary")
@@ -90,7 +91,12 @@ SWITCHES = ("voluntary", "involuntary")
 def rows():
     both = lambda part, condition, figure: [of(part, condition, figure, side) for side in (OURS, THEIRS)]
     for condition in order["paced"]:
-        yield Row("processor time of a frame above `cam`, µs", condition, above_floor(condition, OURS), above_floor(condition, THEIRS))
+        yield Row("processor time of a frame, µs", condition, *both("paced", condition, "cpu"))
+    for condition in order["paced"]:
+        row = Row("the same above `cam`, µs", condition, above_floor(condition, OURS), above_floor(condition, THEIRS))
+        # About nothing is no measure for a ratio.
+        row.has_ratio = False
+        yield row
     for part in ("paced", "free"):
         for condition in order[part]:
             switches = [total(part, condition, SWITCHES, side) for side in (OURS, THEIRS)]
@@ -142,7 +148,8 @@ def panels():
         return (title, groups)
 
     paced, free = order["paced"], order["free"]
-    yield panel("processor time of a frame above cam, µs", paced, above_floor)
+    yield panel("processor time of a frame, µs", [name for name in paced if not name.endswith("p")],
+                lambda condition, side: of("paced", condition, "cpu", side))
     yield panel("context switches of a frame", paced, lambda condition, side: total("paced", condition, SWITCHES, side))
     yield panel("completion to push, p50, µs", paced, lambda condition, side: of("paced", condition, "push-p50", side))
     yield panel("completion to push, p99, µs", paced, lambda condition, side: of("paced", condition, "push-p99", side))
