@@ -97,6 +97,10 @@ fn main() {
             (32, 31),
             (32, 32),
         ]);
+        if let Ok(only) = std::env::var("CELLS") {
+            let named = |(readers, stopped): &(usize, usize)| format!("{readers}:{stopped}");
+            cells.retain(|cell| only.split(' ').any(|name| name == named(cell)));
+        }
         for (readers, stopped) in cells {
             for _ in 0..repeats {
                 for kind in ["shmsink", "shmsink-rs"] {

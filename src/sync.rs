@@ -29,6 +29,9 @@ mod imp {
         pub fn lock(&self) -> MutexGuard<'_, T> {
             MutexGuard(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner)))
         }
+        pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            Some(MutexGuard(Some(self.0.try_lock().ok()?)))
+        }
     }
 
     /// Empty only while its condition is waited for.

@@ -10,7 +10,8 @@ mod nv12;
 mod watchdog;
 
 use std::{
-    sync::mpsc,
+    cell::Cell,
+    sync::{OnceLock, Weak, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -18,14 +19,15 @@ use std::{
 use gstlibcamerars::{
     backend::simulated::{Simulated, Spec, plug},
     camera::{
-        CameraDevice, CameraError, CameraEvents, CameraSystem, Completion, Controls, RequestQueue,
-        Start, StreamConfig, StreamRole,
+        CameraDevice, CameraError, CameraEvents, CameraSystem, Completion, Controls, Start,
+        StreamConfig, StreamRole,
     },
     capture::{
         clock_map::Timing,
         driver::{Action, Driver, Policy},
         loop_state::LoopState,
         outlet::{Interruptible, Outlet, Turn},
+        queueing::Queueing,
         stream::Delivery,
         task_gate::{TaskControl, TaskGate},
     },
@@ -116,7 +118,7 @@ impl CameraEvents for Events {
     fn wants_metadata(&self) -> bool {
         false
     }
-    fn reported(&self, _: Controls) {}
+    fn reported(&self, _: &mut dyn FnMut(&mut Controls)) {}
     fn failed(&self, error: CameraError) {
         self.0.failed(error);
     }
@@ -126,6 +128,12 @@ impl CameraEvents for Events {
 struct Session {
     state: Arc<LoopState>,
     gate: Arc<TaskGate<Handle>>,
+    queueing: Arc<Queueing>,
+}
+
+thread_local! {
+    /// In pads' threads, which queue requests themselves when a frame has come back.
+    static HELPS: Cell<bool> = const { Cell::new(false) };
 }
 
 struct PadStream {
@@ -165,48 +173,50 @@ fn started(device: &mut dyn CameraDevice) -> Session {
         body: Mutex::default(),
     });
     let gate = Arc::new(TaskGate::new(Handle(task.clone())));
+    let helped: Arc<OnceLock<(Weak<LoopState>, Arc<Queueing>)>> = Arc::default();
     let state = {
-        let gate = gate.clone();
-        Arc::new(LoopState::new(
-            driver,
-            move || gate.notify(),
-            clock::monotonic,
-        ))
+        let (gate, helped) = (gate.clone(), helped.clone());
+        let wake = move || {
+            let parts = helped.get().filter(|_| HELPS.get());
+            let parts = parts.and_then(|(state, queueing)| Some((state.upgrade()?, queueing)));
+            if !parts.is_some_and(|(state, queueing)| queueing.help(&state)) {
+                gate.notify();
+            }
+        };
+        Arc::new(LoopState::new(driver, wake, clock::monotonic))
     };
     let queue = device
         .start(&start, Arc::new(Events(state.clone())))
         .unwrap();
-    let queue: Mutex<Box<dyn RequestQueue>> = Mutex::new(queue);
-    let (weak_gate, served) = (Arc::downgrade(&gate), state.clone());
+    let queueing = Arc::new(Queueing::new(queue));
+    assert!(
+        helped
+            .set((Arc::downgrade(&state), queueing.clone()))
+            .is_ok()
+    );
+    let (weak_gate, served, queue) = (Arc::downgrade(&gate), state.clone(), queueing.clone());
     *task.body.lock() = Some(Box::new(move || {
         let Some(gate) = weak_gate.upgrade() else {
             return;
         };
         gate.iterate(|| {
-            while let Some(action) = served.next_action() {
-                match action {
-                    Action::Queue {
-                        request,
-                        frames,
-                        same_frames,
-                        controls,
-                    } => queue
-                        .lock()
-                        .queue(request, &frames, same_frames, controls.as_deref())
-                        .unwrap(),
-                    Action::TellOfStarvation(_) => (),
-                    other => panic!("{other:?}"),
-                }
+            while let (_, Some(news)) = queue.work(&served) {
+                assert!(matches!(news, Action::TellOfStarvation(_)), "{news:?}");
             }
         });
     }));
     assert!(gate.open());
-    Session { state, gate }
+    Session {
+        state,
+        gate,
+        queueing,
+    }
 }
 
 /// Takes frames and gives them back, until it is flushed for good; says how many it had.
 fn pad_thread(outlet: &Outlet<PadStream>, wanted: &mpsc::Sender<()>) -> u64 {
     let mut count = 0;
+    HELPS.set(true);
     while let Ok(turn) = outlet.next() {
         let Turn::Stream(stream) = turn else { continue };
         match stream.state.next_delivery(stream.index) {
@@ -268,7 +278,9 @@ fn frames_go_round_while_the_camera_is_started_again_and_again() {
         outlets[0].set_paused(false);
         outlets.iter().for_each(|outlet| outlet.set_stream(None));
         session.gate.close();
+        let queue = session.queueing.close();
         device.stop();
+        drop(queue);
         while taken.try_recv().is_ok() {}
     }
     outlets.iter().for_each(|outlet| outlet.set_flushing(true));

@@ -793,7 +793,12 @@ fn every_order_with_fewer_requests_than_frames() {
             first.driver.limit_in_flight(most);
             first.most_in_flight = most;
             first.carried.truncate(most + 1);
-            let usual = |event: &Event| !is_a_setting(event) && !matches!(event, Event::Flush);
+            let usual = |event: &Event| match event {
+                Event::Complete { how, .. } => matches!(how, How::Filled | How::Cancelled),
+                Event::Act { refused } => !refused,
+                Event::Flush | Event::MadeUp => false,
+                event => !is_a_setting(event),
+            };
             assert!(search_from(first, usual) > 500);
         }
     }

@@ -149,7 +149,7 @@ impl CameraEvents for Panics {
     fn wants_metadata(&self) -> bool {
         false
     }
-    fn reported(&self, _: gstlibcamerars::camera::Controls) {}
+    fn reported(&self, _: &mut dyn FnMut(&mut gstlibcamerars::camera::Controls)) {}
     fn failed(&self, error: CameraError) {
         assert!(error.to_string().contains("panic"), "{error}");
         let _ = self.0.send(());

@@ -1,7 +1,5 @@
 //! Controls: what a camera can be told, and what it tells of each frame.
 
-use std::collections::BTreeMap;
-
 /// A control by its number, which libcamera keeps stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ControlId(pub u32);
@@ -84,25 +82,48 @@ pub struct ControlInfo {
     pub values: Vec<ControlValue>,
 }
 
-/// Values of controls, one for each.
+/// Values of controls, one for each, in the order of their numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Controls(BTreeMap<ControlId, ControlValue>);
+pub struct Controls(Vec<(ControlId, ControlValue)>);
 
 impl Controls {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn place(&self, id: ControlId) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&id, |(other, _)| *other)
+    }
+
     pub fn set(&mut self, id: ControlId, value: ControlValue) {
-        self.0.insert(id, value);
+        match self.place(id) {
+            Ok(place) => self.0[place].1 = value,
+            Err(place) => self.0.insert(place, (id, value)),
+        }
     }
 
     pub fn get(&self, id: ControlId) -> Option<&ControlValue> {
-        self.0.get(&id)
+        let place = self.place(id).ok()?;
+        self.0.get(place).map(|(_, value)| value)
+    }
+
+    pub fn get_mut(&mut self, id: ControlId) -> Option<&mut ControlValue> {
+        let place = self.place(id).ok()?;
+        self.0.get_mut(place).map(|(_, value)| value)
     }
 
     pub fn remove(&mut self, id: ControlId) -> Option<ControlValue> {
-        self.0.remove(&id)
+        let place = self.place(id).ok()?;
+        Some(self.0.remove(place).1)
+    }
+
+    /// Empty, with the memory that it has.
+    pub fn clear(&mut self) {
+        self.0.clear();
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (ControlId, &ControlValue)> {
@@ -112,19 +133,23 @@ impl Controls {
 
 impl FromIterator<(ControlId, ControlValue)> for Controls {
     fn from_iter<I: IntoIterator<Item = (ControlId, ControlValue)>>(values: I) -> Self {
-        Self(values.into_iter().collect())
+        let mut controls = Self::default();
+        controls.extend(values);
+        controls
     }
 }
 
 impl Extend<(ControlId, ControlValue)> for Controls {
     fn extend<I: IntoIterator<Item = (ControlId, ControlValue)>>(&mut self, values: I) {
-        self.0.extend(values);
+        for (id, value) in values {
+            self.set(id, value);
+        }
     }
 }
 
 impl IntoIterator for Controls {
     type Item = (ControlId, ControlValue);
-    type IntoIter = std::collections::btree_map::IntoIter<ControlId, ControlValue>;
+    type IntoIter = std::vec::IntoIter<(ControlId, ControlValue)>;
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
     }

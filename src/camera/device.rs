@@ -146,8 +146,9 @@ pub trait CameraEvents: Send + Sync {
     fn completed(&self, completion: Completion);
     /// Whether what the camera tells of a frame is to be reported now: reading it all costs allocations.
     fn wants_metadata(&self) -> bool;
-    /// What the camera has told of a frame.
-    fn reported(&self, metadata: Controls);
+    /// What the camera has told of the frame that is completed next. `read` writes it over what it finds, which may be that of an earlier frame: so its
+    /// memory is used again.
+    fn reported(&self, read: &mut dyn FnMut(&mut Controls));
     /// The camera is gone, or has failed in another way: requests that it holds may never complete.
     fn failed(&self, error: CameraError);
 }

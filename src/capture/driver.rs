@@ -413,13 +413,25 @@ impl Driver {
 
     /// Whether [`Self::poll_action`] would give something.
     pub fn has_work(&self) -> bool {
+        self.has_news() || self.queueable().is_some()
+    }
+
+    /// Whether there is something to tell, which comes before requests.
+    pub fn has_news(&self) -> bool {
         self.failure.is_some()
             || self.watch.has_warning()
             || !self.starved.is_empty()
             || self.controls.has_refused()
             || self.stills.has_outcome()
             || !self.states.is_empty()
-            || self.queueable().is_some()
+    }
+
+    /// The next request, unless there is something to tell first.
+    pub fn poll_request(&mut self) -> Option<Action> {
+        if self.has_news() {
+            return None;
+        }
+        self.take_request()
     }
 
     pub fn poll_action(&mut self) -> Option<Action> {
@@ -441,6 +453,10 @@ impl Driver {
         if let Some(outcome) = self.stills.poll_outcome() {
             return Some(Action::TellOfStill(outcome));
         }
+        self.take_request()
+    }
+
+    fn take_request(&mut self) -> Option<Action> {
         let (request, frames, same_frames) = self.queueable()?;
         let still = self.ready_still();
         for (stream, frame) in self.streams.iter_mut().zip(frames) {
@@ -489,16 +505,19 @@ impl Driver {
             return None;
         }
         let frames = self.next_frames()?;
-        let find = |wanted: &dyn Fn(&Request) -> bool| {
-            let index = self
-                .requests
-                .iter()
-                .position(|request| !request.in_flight && wanted(request))?;
-            Some(RequestId(index as u32))
-        };
-        find(&|request| request.frames == frames)
-            .map(|request| (request, frames, true))
-            .or_else(|| find(&|request| request.rested).map(|request| (request, frames, false)))
+        let mut rested = None;
+        for (index, request) in self.requests.iter().enumerate() {
+            if request.in_flight {
+                continue;
+            }
+            if request.frames == frames {
+                return Some((RequestId(index as u32), frames, true));
+            }
+            if request.rested && rested.is_none() {
+                rested = Some(RequestId(index as u32));
+            }
+        }
+        rested.map(|request| (request, frames, false))
     }
 
     fn next_frames(&self) -> Option<FrameSet> {
@@ -513,15 +532,19 @@ impl Driver {
         }
         let complete = found == continuous && continuous > 0;
         let rides = self.add_still(&mut frames);
-        let requests = self.requests.iter();
-        let with_camera = requests.filter(|request| request.in_flight).count();
-        if with_camera >= self.most_in_flight {
+        let alone = rides && continuous == 0;
+        let is_whole = complete || alone;
+        if !is_whole && (self.policy.all_streams || (found == 0 && !rides)) {
             return None;
         }
-        let alone = rides && continuous == 0;
-        let partial_is_due =
-            !self.policy.all_streams && (found > 0 || rides) && with_camera < self.min_queued();
-        (complete || alone || partial_is_due).then_some(frames)
+        let requests = self.requests.iter();
+        let with_camera = requests.filter(|request| request.in_flight).count();
+        let most = if is_whole {
+            self.most_in_flight
+        } else {
+            self.min_queued().min(self.most_in_flight)
+        };
+        (with_camera < most).then_some(frames)
     }
 
     /// What must hold at any time, apart from what the types say; for tests.

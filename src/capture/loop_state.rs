@@ -7,6 +7,7 @@
 //! | any thread that sets a control, or wants stills | [`LoopState::set_controls`], [`LoopState::capture`] | the capture task, if a request can go |
 //! | the clock's thread | [`LoopState::tick`], [`LoopState::glance`] | the capture task |
 //! | the capture task | [`LoopState::next_action`], [`LoopState::queue_failed`], [`LoopState::reported`] | the pad's thread |
+//! | who helps it (see [`queueing`](super::queueing)) | [`LoopState::next_request`], [`LoopState::queue_failed`] | the pad's thread; the capture task, if there is more |
 //! | the pad's thread | [`LoopState::next_delivery`], [`LoopState::still_taken`] | nobody; the capture task, which tells of a still |
 //! | the application's thread | [`LoopState::end`], [`LoopState::discard`], [`LoopState::interrupt`], [`LoopState::mute`] | the pad's thread |
 //!
@@ -191,6 +192,15 @@ impl LoopState {
 
     pub fn next_action(&self) -> Option<Action> {
         self.state.lock().driver.poll_action()
+    }
+
+    /// The next request, unless there is something to tell first.
+    pub fn next_request(&self) -> Option<Action> {
+        self.state.lock().driver.poll_request()
+    }
+
+    pub fn has_news(&self) -> bool {
+        self.state.lock().driver.has_news()
     }
 
     /// To be called at the end of each round of the capture task.

@@ -5,6 +5,7 @@ pub mod control_queue;
 pub mod driver;
 pub mod loop_state;
 pub mod outlet;
+pub mod queueing;
 pub mod stall;
 pub mod stills;
 pub mod stream;

@@ -7,6 +7,10 @@ use glib::prelude::*;
 #[derive(Clone, Debug)]
 pub struct Property {
     pub name: String,
+    /// The name, as structures have it.
+    pub field: glib::Quark,
+    /// Those of an enumeration's values.
+    pub nicks: Vec<String>,
     pub definition: ControlDefinition,
 }
 
@@ -17,8 +21,11 @@ const ALSO_INPUTS: &[&str] = &["ColourTemperature", "ScalerCrops"];
 pub fn properties(definitions: &[ControlDefinition]) -> Vec<Property> {
     definitions
         .iter()
-        .map(|definition| Property {
-            name: names::property_name(definition),
+        .map(|definition| (names::property_name(definition), definition))
+        .map(|(name, definition)| Property {
+            field: glib::Quark::from_str(&name),
+            nicks: names::nicks(definition),
+            name,
             definition: ControlDefinition {
                 is_input: definition.is_input || ALSO_INPUTS.contains(&definition.name.as_str()),
                 ..definition.clone()

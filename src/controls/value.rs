@@ -1,6 +1,6 @@
 //! Values of controls between GObject's types and ours.
 
-use super::enum_type;
+use super::{enum_type, property::Property};
 use crate::camera::{ControlDefinition, ControlKind, ControlValue, Rectangle, Scalar, Size};
 use gst::prelude::*;
 
@@ -161,18 +161,15 @@ pub fn plain_field(value: &ControlValue) -> glib::SendValue {
 }
 
 /// The value as a field of a structure: an enumeration's by its name.
-pub fn to_field(definition: &ControlDefinition, value: &ControlValue) -> glib::SendValue {
+pub fn to_field(property: &Property, value: &ControlValue) -> glib::SendValue {
     match value {
-        ControlValue::One(Scalar::I32(number)) if !definition.enumerators.is_empty() => {
-            let names = definition
-                .enumerators
-                .iter()
-                .zip(super::names::nicks(definition));
-            let name = names
-                .into_iter()
-                .find(|((value, _), _)| value == number)
-                .map(|(_, nick)| nick);
-            name.unwrap_or_else(|| number.to_string()).to_send_value()
+        ControlValue::One(Scalar::I32(number)) if !property.nicks.is_empty() => {
+            let names = property.definition.enumerators.iter().zip(&property.nicks);
+            let mut names = names.filter(|((value, _), _)| value == number);
+            match names.next() {
+                Some((_, nick)) => nick.to_send_value(),
+                None => number.to_string().to_send_value(),
+            }
         }
         value => plain_field(value),
     }

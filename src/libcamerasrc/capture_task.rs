@@ -3,9 +3,10 @@
 use crate::camera::{CameraError, ControlId, Controls, RequestQueue};
 use crate::capture::driver::Action;
 use crate::capture::loop_state::LoopState;
+use crate::capture::queueing::Queueing;
 use crate::capture::stills::StillOutcome;
 use crate::capture::task_gate::{TaskControl, TaskGate};
-use crate::sync::{Arc, Mutex, Weak};
+use crate::sync::{Arc, Weak};
 use gst::prelude::*;
 use std::{
     io,
@@ -49,11 +50,9 @@ pub enum Report<'a> {
     Changed(Controls),
 }
 
-/// What the task works with. Its owner drops it after the camera was stopped, in a thread of its own choice: nobody but the task, which is
-/// joined before that, ever holds it besides. (A request that went last in libcamera's own thread would make that thread wait for itself.)
+/// What the task works with, and who helps it.
 pub struct Worker {
-    /// Only the task takes the lock, and the camera's callbacks never do.
-    queue: Mutex<Box<dyn RequestQueue>>,
+    queueing: Queueing,
     report: Box<dyn Fn(Report<'_>) + Send + Sync>,
 }
 
@@ -63,41 +62,50 @@ impl Worker {
         report: impl Fn(Report<'_>) + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
-            queue: Mutex::new(queue),
+            queueing: Queueing::new(queue),
             report: Box::new(report),
         })
     }
 
     fn step(&self, state: &LoopState) {
         let mut idle = true;
-        while let Some(action) = state.next_action() {
+        loop {
+            let (queued, news) = self.queueing.work(state);
+            idle &= !queued;
+            let Some(news) = news else { break };
             idle = false;
-            match action {
-                Action::Queue {
-                    request,
-                    frames,
-                    same_frames,
-                    controls,
-                } => {
-                    let mut queue = self.queue.lock();
-                    let result = queue.queue(request, &frames, same_frames, controls.as_deref());
-                    drop(queue);
-                    if let Err(error) = result {
-                        state.queue_failed(request, error);
-                    }
-                }
-                Action::Report(error) => {
-                    (self.report)(Report::Failed(&error));
-                    state.reported();
-                }
-                Action::WarnOfStall => (self.report)(Report::Stalled),
-                Action::TellOfStarvation(stream) => (self.report)(Report::Starved(stream)),
-                Action::TellOfRefusal(control) => (self.report)(Report::Refused(control)),
-                Action::TellOfState(news) => (self.report)(Report::Changed(news)),
-                Action::TellOfStill(outcome) => (self.report)(Report::Still(outcome)),
-            }
+            self.tell(news, state);
         }
         state.count_round(idle);
+    }
+
+    fn tell(&self, news: Action, state: &LoopState) {
+        match news {
+            // That is no news, and was done.
+            Action::Queue { .. } => (),
+            Action::Report(error) => {
+                (self.report)(Report::Failed(&error));
+                state.reported();
+            }
+            Action::WarnOfStall => (self.report)(Report::Stalled),
+            Action::TellOfStarvation(stream) => (self.report)(Report::Starved(stream)),
+            Action::TellOfRefusal(control) => (self.report)(Report::Refused(control)),
+            Action::TellOfState(news) => (self.report)(Report::Changed(news)),
+            Action::TellOfStill(outcome) => (self.report)(Report::Still(outcome)),
+        }
+    }
+
+    /// In a pad's thread, after it has published something: does what can be done at once. False when the task is to be woken.
+    #[must_use]
+    pub fn help(&self, state: &LoopState) -> bool {
+        // The thread may be in the middle of C, which no panic may cross. The task finds out again.
+        catch_unwind(AssertUnwindSafe(|| self.queueing.help(state))).unwrap_or(false)
+    }
+
+    /// No request is queued any more when this returns. Those that there are must be dropped after the camera was stopped, and not in libcamera's
+    /// own thread, which would wait for itself.
+    pub fn close(&self) -> Option<Box<dyn RequestQueue>> {
+        self.queueing.close()
     }
 }
 

@@ -65,11 +65,12 @@ fn by_any_name(name: &str) -> Option<&'static Property> {
 }
 
 /// Sets a field for each control, with the name and the type of its property.
+// What is said to be used instead needs GStreamer 1.26.
+#[expect(deprecated)]
 pub fn write(controls: &Controls, structure: &mut gst::StructureRef) {
     for (id, value) in controls.iter() {
         if let Some(property) = by_id(id) {
-            let field = to_field(&property.definition, value);
-            structure.set_value(property.name.as_str(), field);
+            structure.set_value_by_quark(property.field, to_field(property, value));
         }
     }
 }
@@ -233,7 +234,7 @@ impl State {
 }
 
 fn text(property: &Property, value: &ControlValue) -> String {
-    let field = to_field(&property.definition, value);
+    let field = to_field(property, value);
     let text = field.serialize();
     text.map_or_else(|_| format!("{value:?}"), |text| text.to_string())
 }
@@ -342,7 +343,7 @@ impl LibcameraSrc {
         let infos = self.controls.state.lock().infos.clone().unwrap_or_default();
         let mut structure = gst::Structure::new_empty("camera-controls");
         for info in infos {
-            let Some(Property { name, definition }) = by_id(info.id) else {
+            let Some(property) = by_id(info.id) else {
                 continue;
             };
             let mut control = gst::Structure::new_empty("control");
@@ -353,14 +354,14 @@ impl LibcameraSrc {
             ];
             for (limit_name, limit) in limits {
                 if let Some(limit) = limit {
-                    control.set_value(limit_name, to_field(definition, limit));
+                    control.set_value(limit_name, to_field(property, limit));
                 }
             }
             if !info.values.is_empty() {
-                let values = info.values.iter().map(|value| to_field(definition, value));
+                let values = info.values.iter().map(|value| to_field(property, value));
                 control.set("values", gst::List::from_values(values));
             }
-            structure.set(name, control);
+            structure.set(&property.name, control);
         }
         structure
     }

@@ -3,16 +3,17 @@
 use super::controls;
 use crate::camera::{Completion, Controls, FrameId, MAX_STREAMS};
 use crate::capture::stills::StillId;
+use crate::memory::custom_meta::Kind;
 use crate::sync::{Arc, Mutex};
 use gst::meta::CustomMeta;
 
 /// Of the meta, and of its structure. No tags: it goes along with copies, and through elements that change pixels.
-const NAME: &str = "libcamera";
+static META: Kind = Kind::new(c"libcamera");
 
 /// Before the first buffer; as often as one likes.
 pub fn register() {
-    if !CustomMeta::is_registered(NAME) {
-        CustomMeta::register_simple(NAME);
+    if !CustomMeta::is_registered(META.name()) {
+        CustomMeta::register_simple(META.name());
     }
 }
 
@@ -48,12 +49,22 @@ impl FrameMetadata {
     }
 }
 
-/// Writes it to the buffer, with the names and types of the element's properties; and which still it is, if it is one.
+/// Writes it to the buffer, with the names and types of the element's properties; and which still it is, if it is one. The meta stays with the
+/// camera's buffers from then on, and is written over.
 pub fn attach(buffer: &mut gst::BufferRef, metadata: Option<&Controls>, still: Option<StillId>) {
-    let Ok(mut meta) = CustomMeta::add(buffer, NAME) else {
+    let Some(structure) = META.fields(buffer) else {
         return;
     };
-    let structure = meta.mut_structure();
+    let fields = metadata.map_or(0, Controls::len) + if still.is_some() { 2 } else { 0 };
+    write(structure, metadata, still);
+    // What an earlier frame had beside them, or a camera has told that is no property.
+    if structure.n_fields() != fields {
+        structure.remove_all_fields();
+        write(structure, metadata, still);
+    }
+}
+
+fn write(structure: &mut gst::StructureRef, metadata: Option<&Controls>, still: Option<StillId>) {
     if let Some(metadata) = metadata {
         controls::write(metadata, structure);
     }

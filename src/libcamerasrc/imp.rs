@@ -23,7 +23,7 @@ use std::{
 use crate::camera::StreamRole;
 use crate::capture::outlet::Turn;
 use crate::sync::{
-    Arc, LazyLock, Mutex,
+    Arc, LazyLock, Mutex, OnceLock,
     atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
 };
 use crate::video::caps::Offer;
@@ -64,6 +64,7 @@ pub struct LibcameraSrc {
     pub offers: Mutex<Vec<(StreamRole, Offer)>>,
     camera_id: Mutex<Option<String>>,
     pub streaming: Mutex<Streaming>,
+    source_pad: OnceLock<LibcameraSrcPad>,
     pub clock: Arc<PipelineClock>,
     pub controls: Arc<ControlState>,
     /// The unlock that comes now is for a pause, and no flush.
@@ -110,7 +111,7 @@ impl ObjectImpl for LibcameraSrc {
             .store(DEFAULT_COPY_THRESHOLD, Ordering::Relaxed);
         let pad = self.source_pad();
         pad.outlet().set_flushing(false);
-        self.watch_source_pad(&pad);
+        self.watch_source_pad(pad);
     }
 }
 
@@ -248,18 +249,18 @@ impl ElementImpl for LibcameraSrc {
 
 impl BaseSrcImpl for LibcameraSrc {
     fn caps(&self, filter: Option<&gst::Caps>) -> Option<gst::Caps> {
-        Some(self.caps_of(&self.source_pad(), filter))
+        Some(self.caps_of(self.source_pad(), filter))
     }
 
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        base_src::forget_stream_start(&self.obj(), &self.source_pad());
+        base_src::forget_stream_start(&self.obj(), self.source_pad());
         Ok(())
     }
 
     fn negotiate(&self) -> Result<(), gst::LoggableError> {
         let pad = self.source_pad();
         pad.outlet().see();
-        self.begin_stream(&pad);
+        self.begin_stream(pad);
         let flushes = pad.outlet().flushes();
         let Err(message) = self.negotiated() else {
             return Ok(());
@@ -285,7 +286,7 @@ impl BaseSrcImpl for LibcameraSrc {
     ) -> Result<(), gst::LoggableError> {
         let pad = self.source_pad();
         if let Some(stream) = pad.outlet().stream() {
-            self.answered(&pad, &stream, Some(query));
+            self.answered(pad, &stream, Some(query));
         }
         while query.allocation_pools().next().is_some() {
             query.remove_nth_allocation_pool(0);
@@ -303,7 +304,7 @@ impl BaseSrcImpl for LibcameraSrc {
             let streaming = self.streaming.lock();
             if streaming.playing && pad.is_active() && !pad.pad_flags().contains(gst::PadFlags::EOS)
             {
-                base_src::resume(&pad);
+                base_src::resume(pad);
             }
             drop(streaming);
         }
@@ -340,7 +341,7 @@ impl BaseSrcImpl for LibcameraSrc {
     fn query(&self, query: &mut gst::QueryRef) -> bool {
         match query.view_mut() {
             gst::QueryViewMut::Latency(latency) => {
-                let (min, max) = self.latency_of(&self.source_pad());
+                let (min, max) = self.latency_of(self.source_pad());
                 latency.set(true, min, max);
                 true
             }
@@ -348,7 +349,7 @@ impl BaseSrcImpl for LibcameraSrc {
             gst::QueryViewMut::AcceptCaps(accept) => {
                 let accepts = accept
                     .caps()
-                    .is_subset(&self.caps_of(&self.source_pad(), None));
+                    .is_subset(&self.caps_of(self.source_pad(), None));
                 accept.set_result(accepts);
                 true
             }
@@ -377,7 +378,7 @@ impl PushSrcImpl for LibcameraSrc {
                 Ok(Turn::Stream(stream)) => stream,
             };
             if stream.is_on_demand() {
-                self.begin_on_demand(&pad);
+                self.begin_on_demand(pad);
             }
             match stream.next() {
                 Err(NoFrame::Interrupted) => (),
@@ -387,7 +388,7 @@ impl PushSrcImpl for LibcameraSrc {
                 Ok(Some((buffer, captured)))
                     if !pad.outlet().is_paused() && self.is_in_time(&captured) =>
                 {
-                    let buffer = self.dress(&pad, &stream, buffer, &captured)?;
+                    let buffer = self.dress(pad, &stream, buffer, &captured)?;
                     stream.still_taken(&captured, true);
                     return Ok(CreateSuccess::NewBuffer(buffer));
                 }
@@ -399,10 +400,12 @@ impl PushSrcImpl for LibcameraSrc {
 
 impl LibcameraSrc {
     /// The pad that GstBaseSrc serves.
-    pub fn source_pad(&self) -> LibcameraSrcPad {
-        let pad = self.obj().src_pad().clone();
-        pad.downcast()
-            .unwrap_or_else(|_| unreachable!("the template says so"))
+    pub fn source_pad(&self) -> &LibcameraSrcPad {
+        self.source_pad.get_or_init(|| {
+            let pad = self.obj().src_pad().clone();
+            pad.downcast()
+                .unwrap_or_else(|_| unreachable!("the template says so"))
+        })
     }
 
     fn open(&self) -> Result<(), gst::StateChangeError> {
@@ -468,7 +471,7 @@ impl LibcameraSrc {
         let pad = self.source_pad();
         let begun = Instant::now();
         while pad.outlet().has_left() && begun.elapsed() < LONGEST {
-            base_src::resume(&pad);
+            base_src::resume(pad);
             thread::sleep(GLANCE);
         }
     }

@@ -85,7 +85,7 @@ impl imp::LibcameraSrc {
     pub fn request_pads(&self) -> Vec<LibcameraSrcPad> {
         let source = self.source_pad();
         let mut pads = self.all_pads();
-        pads.retain(|pad| *pad != source);
+        pads.retain(|pad| pad != source);
         pads
     }
 

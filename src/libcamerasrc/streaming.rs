@@ -116,7 +116,7 @@ impl LibcameraSrc {
         pads: &[LibcameraSrcPad],
     ) -> Result<(), gst::ErrorMessage> {
         let source = self.source_pad();
-        let index = pads.iter().position(|pad| *pad == source);
+        let index = pads.iter().position(|pad| pad == source);
         let Some(stream) = index.and_then(|index| session.streams.get(index)) else {
             return Ok(());
         };
@@ -212,7 +212,7 @@ impl LibcameraSrc {
                 }
             }
         };
-        let counts_itself = pads.first() == Some(&self.source_pad());
+        let counts_itself = pads.first() == Some(self.source_pad());
         let limit: i32 = self.obj().property("num-buffers");
         let weak = self.obj().downgrade();
         let stale = move || {

@@ -1,11 +1,16 @@
 //! The memories of one frame, which come back when their last reference is dropped.
 //!
-//! A frame is back when its last *memory* is: consumers keep memories (copies, sub-buffers) of buffers that they have released.
+//! A frame is back when its last *memory* is: consumers keep memories (copies, sub-buffers) of buffers that they have released. Most do not: then the
+//! memories rest in the buffer in which they were.
+//!
 //! A memory's `dispose` runs at its last unref, in whatever thread that is. While the set is open it takes the reference over again
 //! and the memory rests; once the set is closed it lets the memory be freed, with the file descriptor of its own.
 
 use crate::camera::{FrameId, FrameLayout, Plane};
-use crate::sync::{Arc, LazyLock, Mutex};
+use crate::sync::{
+    Arc, LazyLock, Mutex,
+    atomic::{AtomicI32, Ordering},
+};
 use glib::translate::{IntoGlib, IntoGlibPtr};
 use gst_allocators::prelude::*;
 use std::{
@@ -49,6 +54,36 @@ struct Whole {
     memory: NonNull<gst::ffi::GstMemory>,
     offset: usize,
     size: usize,
+    /// How its locks are in a buffer that nobody else has.
+    locks: AtomicI32,
+}
+
+impl Whole {
+    /// Whether a buffer's memory at that place is this one, and nobody has it or a lock of it but the buffer.
+    fn rests_in(&self, buffer: &gst::BufferRef, place: usize) -> bool {
+        // SAFETY: the place is one of the buffer's, which keeps its memory alive. Both counts are atomic, and read as such.
+        unsafe {
+            let memory = gst::ffi::gst_buffer_peek_memory(buffer.as_mut_ptr(), place as u32);
+            let object = &raw mut (*memory).mini_object;
+            memory == self.memory.as_ptr()
+                && AtomicI32::from_ptr(&raw mut (*object).refcount).load(Ordering::Acquire) == 1
+                && AtomicI32::from_ptr(&raw mut (*object).lockstate).load(Ordering::Acquire)
+                    == self.locks.load(Ordering::Relaxed)
+        }
+    }
+
+    /// Puts its extent back to what it was made with.
+    ///
+    /// # Safety
+    /// Nobody else has the memory.
+    unsafe fn restore(&self) {
+        // SAFETY: as promised.
+        unsafe {
+            let memory = self.memory.as_ptr();
+            (*memory).offset = self.offset;
+            (*memory).size = self.size;
+        }
+    }
 }
 
 /// The memories of one frame.
@@ -154,6 +189,7 @@ impl FrameMemories {
             memory,
             offset,
             size,
+            locks: AtomicI32::new(0),
         });
     }
 
@@ -167,15 +203,35 @@ impl FrameMemories {
         state.out = (1 << self.memories.len()) - 1;
         drop(state);
         for whole in &self.memories {
-            // SAFETY: the memory rested, so its one reference is ours to give away. Its extent is put back to what it was made with.
+            // SAFETY: the memory rested, so its one reference is ours to give away.
             unsafe {
                 let memory = whole.memory.as_ptr();
-                (*memory).offset = whole.offset;
-                (*memory).size = whole.size;
+                whole.restore();
                 gst::ffi::gst_buffer_append_memory(buffer.as_mut_ptr(), memory);
+                whole
+                    .locks
+                    .store((*memory).mini_object.lockstate, Ordering::Relaxed);
             }
         }
         true
+    }
+
+    /// Whether a buffer that nobody has any more holds this frame's memories as it was given them, and nobody else has one of them. Then they can stay in
+    /// it until the frame goes downstream again, and are as they were made.
+    #[must_use]
+    pub fn rest_in(&self, buffer: &mut gst::BufferRef) -> bool {
+        let memories = self.memories.iter().enumerate();
+        let all = buffer.n_memory() == self.memories.len()
+            && memories
+                .clone()
+                .all(|(place, whole)| whole.rests_in(buffer, place));
+        if all {
+            for whole in &self.memories {
+                // SAFETY: nobody but the buffer has it, and nobody has the buffer.
+                unsafe { whole.restore() };
+            }
+        }
+        all
     }
 }
 

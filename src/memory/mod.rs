@@ -4,6 +4,7 @@
 //! comes to rest again ([`frame`]). The pool ([`pool`]) wraps them in buffers for each round and tells when a frame is back.
 
 pub mod companion;
+pub mod custom_meta;
 pub mod descriptors;
 pub mod frame;
 pub mod import;

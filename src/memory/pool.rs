@@ -55,6 +55,10 @@ mod imp {
         pub layout: Option<Arc<PlaneLayout>>,
         /// Buffers without memory, whose GstVideoMeta is ready.
         pub shells: Vec<gst::Buffer>,
+        /// By frame: the buffer in which its memories rest.
+        pub whole: Vec<Option<gst::Buffer>>,
+        /// To be called when a frame is back in its whole buffer.
+        pub returned: Option<Arc<Returned>>,
     }
 
     #[derive(Default)]
@@ -109,6 +113,10 @@ mod imp {
     impl FramePool {
         fn take(&self, frame: FrameId) -> Result<gst::Buffer, gst::FlowError> {
             let mut state = self.state.lock();
+            let whole = state.whole.get_mut(frame.0 as usize);
+            if let Some(whole) = whole.and_then(Option::take) {
+                return Ok(whole);
+            }
             let (frames, shell, layout) = (
                 state.frames.clone(),
                 state.shells.pop(),
@@ -135,12 +143,31 @@ mod imp {
             Err(gst::FlowError::Error)
         }
 
+        /// The frame may come back by this, and its return calls whoever listens: no lock of ours is held.
         fn put_back(&self, mut buffer: gst::Buffer) {
-            // The frame may come back by this, and its return calls whoever listens: no lock of ours is held.
-            match buffer.get_mut() {
-                Some(shell) => shell.remove_all_memory(),
-                None => return,
+            let frames = self.state.lock().frames.clone();
+            let Some(shell) = buffer.get_mut() else {
+                return;
+            };
+            if let Some(index) = frames.iter().position(|frame| frame.rest_in(shell)) {
+                let mut state = self.state.lock();
+                match state.whole.get_mut(index) {
+                    Some(place) => *place = Some(buffer),
+                    // Closed: its memory goes with it.
+                    None => {
+                        drop(state);
+                        return;
+                    }
+                }
+                let returned = state.returned.clone();
+                drop(state);
+                if let Some(returned) = returned {
+                    returned(FrameId(index as u32));
+                    self.obj().notify_buffer();
+                }
+                return;
             }
+            shell.remove_all_memory();
             let mut state = self.state.lock();
             if !state.frames.is_empty() || state.slots.is_some() {
                 state.shells.push(buffer);
@@ -182,7 +209,7 @@ mod imp {
 }
 
 /// It stays when the buffer is reset for its next round, and no consumer can take it off.
-fn keep(meta: &mut gst::ffi::GstMeta) {
+pub(super) fn keep(meta: &mut gst::ffi::GstMeta) {
     meta.flags |= gst::ffi::GST_META_FLAG_POOLED | gst::ffi::GST_META_FLAG_LOCKED;
 }
 
@@ -214,8 +241,10 @@ impl FramePool {
     ) -> Result<Self, glib::BoolError> {
         let pool: Self = glib::Object::new();
         let weak = pool.downgrade();
+        let directly: Arc<Returned> = Arc::new(returned);
+        let told = directly.clone();
         let returned: Arc<Returned> = Arc::new(move |frame| {
-            returned(frame);
+            told(frame);
             if let Some(pool) = weak.upgrade() {
                 pool.notify_buffer();
             }
@@ -242,6 +271,8 @@ impl FramePool {
         config.set_params(None, 0, count, count);
         pool.set_config(config)?;
         let mut state = pool.imp().state.lock();
+        state.whole = memories.iter().map(|_| None).collect();
+        state.returned = Some(directly);
         state.frames = Arc::new(memories);
         if let Memories::Buffers(buffers) = frames {
             state.held = Some(buffers);
@@ -285,6 +316,8 @@ impl FramePool {
         let mut state = self.imp().state.lock();
         let frames = std::mem::take(&mut state.frames);
         let shells = std::mem::take(&mut state.shells);
+        let whole = std::mem::take(&mut state.whole);
+        let returned = state.returned.take();
         let held = state.held.take();
         let slots = state.slots.take();
         drop(state);
@@ -292,7 +325,8 @@ impl FramePool {
             slots.close();
         }
         // The shares before the buffers whose memory they share.
-        drop((frames, shells));
+        drop((frames, shells, whole));
+        drop(returned);
         held
     }
 

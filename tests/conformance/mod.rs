@@ -54,7 +54,7 @@ impl CameraEvents for Channel {
     fn wants_metadata(&self) -> bool {
         false
     }
-    fn reported(&self, _: Controls) {}
+    fn reported(&self, _: &mut dyn FnMut(&mut Controls)) {}
     fn failed(&self, _: CameraError) {}
 }
 

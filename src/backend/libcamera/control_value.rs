@@ -100,6 +100,20 @@ fn decode(kind: kind::Type, bytes: &[u8]) -> Option<Scalar> {
 /// # Safety
 /// `value` is a live control value.
 pub unsafe fn read(value: *const sys::libcamera_control_value_t) -> Option<ControlValue> {
+    let mut read = ControlValue::List(Vec::new());
+    // SAFETY: as promised.
+    unsafe { read_into(value, &mut read) }?;
+    Some(read)
+}
+
+/// The same over a value that there was before, whose memory is used again where the two are lists. `None` leaves anything.
+///
+/// # Safety
+/// `value` is a live control value.
+pub unsafe fn read_into(
+    value: *const sys::libcamera_control_value_t,
+    read: &mut ControlValue,
+) -> Option<()> {
     // SAFETY: as promised; the value's bytes are as many as its type and its number of elements say.
     let (kind, is_list, bytes) = unsafe {
         let kind = sys::libcamera_control_value_type(value);
@@ -113,16 +127,23 @@ pub unsafe fn read(value: *const sys::libcamera_control_value_t) -> Option<Contr
         (kind, sys::libcamera_control_value_is_array(value), bytes)
     };
     if kind == kind::LIBCAMERA_CONTROL_TYPE_STRING {
-        return Some(ControlValue::Text(
-            String::from_utf8_lossy(bytes).into_owned(),
-        ));
+        *read = ControlValue::Text(String::from_utf8_lossy(bytes).into_owned());
+        return Some(());
     }
     if !is_list {
-        return decode(kind, bytes).map(ControlValue::One);
+        *read = ControlValue::One(decode(kind, bytes)?);
+        return Some(());
     }
-    let elements = bytes.chunks_exact(element_size(kind)?);
-    let scalars: Option<Vec<Scalar>> = elements.map(|bytes| decode(kind, bytes)).collect();
-    scalars.map(ControlValue::List)
+    let mut scalars = match read {
+        ControlValue::List(scalars) => std::mem::take(scalars),
+        _ => Vec::new(),
+    };
+    scalars.clear();
+    for element in bytes.chunks_exact(element_size(kind)?) {
+        scalars.push(decode(kind, element)?);
+    }
+    *read = ControlValue::List(scalars);
+    Some(())
 }
 
 /// Sets a control in a list. False, and nothing is set, when libcamera defines no such control, or the value is of another type or length:

@@ -1,6 +1,6 @@
 //! The controls, properties and metadata that the source itself reads.
 
-use super::control_value::read;
+use super::control_value::{read, read_into};
 use crate::camera::{ControlId, ControlInfo, ControlValue, Controls, Scalar};
 use libcamera_sys as sys;
 use std::{ffi::c_uint, ptr::NonNull};
@@ -42,19 +42,97 @@ fn first_integer(value: ControlValue) -> Option<i64> {
 /// `list` is a live control list.
 pub unsafe fn all(list: *const sys::libcamera_control_list_t) -> Controls {
     let mut found = Controls::default();
-    // SAFETY: as promised; reading changes nothing, though the signature would let it. The iterator is ours to destroy.
+    // SAFETY: as promised.
+    unsafe { each(list, |id, value| set(&mut found, id, value)) };
+    found
+}
+
+/// Reads one list after the other. Most hold the same controls, and are read without allocating anything.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// All that were ever seen.
+    known: Vec<ControlId>,
+}
+
+impl Reader {
+    /// Over what was read before.
+    ///
+    /// # Safety
+    /// `list` is a live control list.
+    pub unsafe fn read(
+        &mut self,
+        list: *const sys::libcamera_control_list_t,
+        controls: &mut Controls,
+    ) {
+        // SAFETY: as promised; reading changes nothing, though the signature would let it.
+        unsafe {
+            let mut found = 0;
+            for id in &self.known {
+                let value = sys::libcamera_control_list_get(list.cast_mut(), id.0 as c_uint);
+                if value.is_null() {
+                    controls.remove(*id);
+                } else {
+                    found += 1;
+                    set(controls, *id, value);
+                }
+            }
+            if found == sys::libcamera_control_list_size(list) && controls.len() <= found {
+                return;
+            }
+            // There are some that it has not seen before.
+            controls.clear();
+            each(list, |id, value| {
+                set(controls, id, value);
+                if !self.known.contains(&id) {
+                    self.known.push(id);
+                }
+            });
+        }
+    }
+}
+
+/// # Safety
+/// `value` is a live control value.
+unsafe fn set(
+    controls: &mut Controls,
+    id: ControlId,
+    value: *const sys::libcamera_control_value_t,
+) {
+    // SAFETY: as promised.
+    unsafe {
+        match controls.get_mut(id) {
+            Some(before) => {
+                if read_into(value, before).is_none() {
+                    controls.remove(id);
+                }
+            }
+            None => {
+                if let Some(value) = read(value) {
+                    controls.set(id, value);
+                }
+            }
+        }
+    }
+}
+
+/// Calls `found` for each control of a list.
+///
+/// # Safety
+/// `list` is a live control list.
+unsafe fn each(
+    list: *const sys::libcamera_control_list_t,
+    mut found: impl FnMut(ControlId, *const sys::libcamera_control_value_t),
+) {
+    // SAFETY: as promised; iterating changes nothing, though the signature would let it. The iterator is ours to destroy.
     unsafe {
         let iterator = sys::libcamera_control_list_iter(list.cast_mut());
         while !sys::libcamera_control_list_iter_end(iterator) {
             let id = ControlId(sys::libcamera_control_list_iter_id(iterator));
-            if let Some(value) = read(sys::libcamera_control_list_iter_value(iterator)) {
-                found.set(id, value);
-            }
+            found(id, sys::libcamera_control_list_iter_value(iterator));
             sys::libcamera_control_list_iter_next(iterator);
         }
         sys::libcamera_control_list_iter_destroy(iterator);
     }
-    found
 }
 
 /// The controls that a camera has.

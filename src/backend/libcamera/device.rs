@@ -14,7 +14,8 @@ use crate::camera::{
     CameraWatcher, ControlInfo, FrameLayout, Orientation, RequestQueue, SensorConfig, Start,
     StreamConfig, StreamOffer, StreamRole,
 };
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
+use libcamera_sys as sys;
 use std::{fmt, io};
 
 /// The cameras of libcamera. The process's camera manager runs while a value of this type, or a camera of it, is held.
@@ -85,7 +86,8 @@ const ROLES: [StreamRole; 4] = [
 
 /// A configured stream, and its frames once there are any.
 struct Configured {
-    stream: Stream,
+    /// It belongs to the camera.
+    stream: *mut sys::libcamera_stream_t,
     frames: Option<Arc<FrameBuffers>>,
 }
 
@@ -232,7 +234,7 @@ impl CameraDevice for Device {
         let streams = configuration.streams().into_iter();
         self.configured = streams
             .map(|raw| Configured {
-                stream: Stream { raw },
+                stream: raw,
                 frames: None,
             })
             .collect();
@@ -242,7 +244,7 @@ impl CameraDevice for Device {
     fn export_frames(&mut self, stream: usize) -> Result<Vec<FrameLayout>, CameraError> {
         let (configured, camera) = self.configured(stream)?;
         configured.frames = None;
-        let (frames, layouts) = FrameBuffers::export(&camera, configured.stream.raw)?;
+        let (frames, layouts) = FrameBuffers::export(&camera, configured.stream)?;
         configured.frames = Some(Arc::new(frames));
         Ok(layouts)
     }
@@ -265,7 +267,7 @@ impl CameraDevice for Device {
     ) -> Result<Box<dyn RequestQueue>, CameraError> {
         let with_frames = |configured: &Configured| {
             Some(RequestStream {
-                raw: configured.stream.raw,
+                raw: configured.stream,
                 buffers: configured.frames.clone()?,
             })
         };
@@ -279,10 +281,17 @@ impl CameraDevice for Device {
             streams: self
                 .configured
                 .iter()
-                .map(|configured| configured.stream)
+                .map(|configured| Stream {
+                    raw: configured.stream,
+                    written: configured
+                        .frames
+                        .as_ref()
+                        .map_or_else(Vec::new, |frames| frames.written()),
+                })
                 .collect(),
             in_flight: requests.in_flight(),
             doubt: requests.doubt(),
+            metadata: Mutex::default(),
         };
         let run = self.camera.start(start, run)?;
         requests.belong_to(run);

@@ -105,10 +105,57 @@ impl FrameBuffers {
         self.buffers.push(buffer);
     }
 
+    /// By frame.
+    pub(super) fn written(&self) -> Vec<Written> {
+        let written = |buffer: &NonNull<sys::libcamera_framebuffer_t>| {
+            // SAFETY: the buffer lives; the getter changes nothing, though its signature would let it.
+            let planes = unsafe {
+                let metadata = sys::libcamera_framebuffer_metadata(buffer.as_ptr());
+                sys::libcamera_frame_metadata_planes(metadata.cast_mut())
+            };
+            NonNull::new(planes).map(Written)
+        };
+        self.buffers.iter().filter_map(written).collect()
+    }
+
     pub(super) fn get(&self, frame: FrameId) -> Option<*mut sys::libcamera_framebuffer_t> {
         self.buffers
             .get(frame.0 as usize)
             .map(|buffer| buffer.as_ptr())
+    }
+}
+
+/// How much of each plane of one buffer was written, as libcamera's metadata of the buffer has it.
+///
+/// The list is a view of an array that libcamera makes with the buffer and keeps for as long as that lives (0.4 to 0.7: FrameBuffer's constructor sizes it, and
+/// nobody else). So it is asked for once, because asking allocates.
+pub struct Written(NonNull<sys::libcamera_frame_metadata_planes_t>);
+
+// SAFETY: the view itself never changes; who may look through it is said by `bytes`.
+unsafe impl Send for Written {}
+// SAFETY: as above.
+unsafe impl Sync for Written {}
+
+impl Written {
+    /// Of all planes.
+    ///
+    /// # Safety
+    /// The buffer lives, and a request with it has completed and was not queued again.
+    pub unsafe fn bytes(&self) -> u32 {
+        let planes = self.0.as_ptr();
+        // SAFETY: as promised; no index is beyond the list's size.
+        unsafe {
+            (0..sys::libcamera_frame_metadata_planes_size(planes))
+                .map(|plane| (*sys::libcamera_frame_metadata_planes_at(planes, plane)).bytes_used)
+                .fold(0, u32::saturating_add)
+        }
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        // SAFETY: the view is ours; destroying it touches nothing of the buffer's.
+        unsafe { sys::libcamera_frame_metadata_planes_destroy(self.0.as_ptr()) };
     }
 }
 

@@ -5,7 +5,7 @@
 //! are connected once, when it is first acquired, to a [`Receiver`] that lives as long as the manager, and are never disconnected; a start of
 //! the camera plugs its [`Run`] into the receiver, and the stop takes it out. A callback that is late holds the run until it is through.
 
-use super::controls;
+use super::{controls, frame_buffer::Written};
 use crate::camera::{
     CameraError, CameraEvents, CompletedFrame, Completion, CompletionStatus, FrameId, FrameStatus,
     MAX_STREAMS, RequestId,
@@ -22,9 +22,10 @@ use std::{
 };
 
 /// A configured stream. It belongs to the camera.
-#[derive(Clone, Copy, Debug)]
 pub struct Stream {
     pub raw: *mut sys::libcamera_stream_t,
+    /// By frame.
+    pub written: Vec<Written>,
 }
 
 /// What callbacks need during one start of the camera. It owns no handle of this layer: dropping one in libcamera's thread could wait for that
@@ -36,6 +37,8 @@ pub struct Run {
     pub in_flight: Arc<[AtomicBool]>,
     /// Whether the last request came back as those do whose camera was unplugged.
     pub doubt: Arc<AtomicBool>,
+    /// Used by libcamera's thread alone.
+    pub metadata: Mutex<controls::Reader>,
 }
 
 // SAFETY: the streams are only compared with those of a request, in libcamera's thread.
@@ -127,7 +130,9 @@ unsafe extern "C" fn completed(data: *mut c_void, request: *mut sys::libcamera_r
         let completion = unsafe {
             if run.events.wants_metadata() {
                 let metadata = sys::libcamera_request_metadata(request);
-                run.events.reported(controls::all(metadata));
+                let mut reader = run.metadata.lock();
+                run.events
+                    .reported(&mut |controls| reader.read(metadata, controls));
             }
             completion(run, request)
         };
@@ -157,7 +162,7 @@ unsafe fn completion(run: &Run, request: *mut sys::libcamera_request_t) -> Compl
             let buffer = sys::libcamera_request_find_buffer(request, stream.raw);
             if !buffer.is_null() {
                 let metadata = sys::libcamera_framebuffer_metadata(buffer);
-                *frame = Some(completed_frame(buffer, metadata));
+                *frame = Some(completed_frame(buffer, metadata, &stream.written));
                 timestamp = timestamp.or(Some(sys::libcamera_frame_metadata_timestamp(metadata)));
             }
         }
@@ -181,39 +186,25 @@ unsafe fn completion(run: &Run, request: *mut sys::libcamera_request_t) -> Compl
 }
 
 /// # Safety
-/// `buffer` and its `metadata` live.
+/// `buffer` and its `metadata` live; its request has completed and was not queued again. `written` is of the buffer's stream.
 unsafe fn completed_frame(
     buffer: *mut sys::libcamera_framebuffer_t,
     metadata: *const sys::libcamera_frame_metadata_t,
+    written: &[Written],
 ) -> CompletedFrame {
     use sys::libcamera_frame_metadata_status as status;
     // SAFETY: as promised.
     unsafe {
+        let frame = FrameId(sys::libcamera_framebuffer_cookie(buffer) as u32);
         CompletedFrame {
-            frame: FrameId(sys::libcamera_framebuffer_cookie(buffer) as u32),
+            frame,
             status: match sys::libcamera_frame_metadata_status(metadata) {
                 status::LIBCAMERA_FRAME_METADATA_STATUS_ERROR => FrameStatus::Error,
                 status::LIBCAMERA_FRAME_METADATA_STATUS_CANCELLED => FrameStatus::Cancelled,
                 _ => FrameStatus::Success,
             },
             sequence: sys::libcamera_frame_metadata_sequence(metadata),
-            bytes_used: bytes_used(metadata),
+            bytes_used: written.get(frame.0 as usize).map(|written| written.bytes()),
         }
-    }
-}
-
-/// Of all planes.
-///
-/// # Safety
-/// `metadata` lives.
-unsafe fn bytes_used(metadata: *const sys::libcamera_frame_metadata_t) -> Option<u32> {
-    // SAFETY: as promised; the list is ours to destroy, and no index is beyond its size.
-    unsafe {
-        let planes = sys::libcamera_frame_metadata_planes(metadata.cast_mut());
-        let used = (0..sys::libcamera_frame_metadata_planes_size(planes))
-            .map(|plane| (*sys::libcamera_frame_metadata_planes_at(planes, plane)).bytes_used)
-            .fold(0, u32::saturating_add);
-        sys::libcamera_frame_metadata_planes_destroy(planes);
-        Some(used)
     }
 }

@@ -215,7 +215,9 @@ impl Work {
         }
         self.sequence += 1;
         if self.events.wants_metadata() {
-            self.events.reported(self.script.current(told));
+            let current = self.script.current(told);
+            self.events
+                .reported(&mut |controls| controls.clone_from(&current));
         }
         self.events.completed(completion);
     }

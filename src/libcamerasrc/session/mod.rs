@@ -5,15 +5,16 @@
 //! | libcamera's | `events` | nothing |
 //! | capture task | `capture_task` | its own pause |
 //! | system clock's | `ticker` | nothing |
-//! | each pad's | [`PadStream::next`] | a frame, or an interruption |
+//! | each pad's | [`PadStream::next`]; what the capture task does, when a frame comes back in it ([`waker`]) | a frame, or an interruption; downstream |
 //! | any, dropping a frame | a pool's `returned` | nothing |
 //!
-//! The end comes in two steps. [`Session::halt`]: no more ticks, and the capture task is joined, so nothing is queued any more; no lock of the
-//! element is held for that, because the task may be in the middle of telling the application of an error. [`Session::finish`]: the camera is
-//! stopped, which gives back every request; then requests, frames and memory go.
+//! The end comes in two steps. [`Session::halt`]: no more ticks, the capture task is joined, and pads' threads help it no more, so nothing is queued any
+//! more; no lock of the element is held for that, because the task may be in the middle of telling the application of an error. [`Session::finish`]: the
+//! camera is stopped, which gives back every request; then requests, frames and memory go.
 
 pub mod frames;
 mod stream;
+mod waker;
 
 use super::{
     capture_task::{self, Gate, Report, Worker},
@@ -45,6 +46,7 @@ use crate::video::layout::whole_frame;
 use frames::{Frames, Io};
 use std::{io, time::Duration};
 pub use stream::SessionStream;
+use waker::Waker;
 
 pub struct Session {
     /// No other session of this process has it.
@@ -69,8 +71,10 @@ pub struct Session {
     controls: Arc<ControlState>,
     tickers: Mutex<Vec<Ticker>>,
     gate: Arc<Gate>,
-    /// `None` once the session is stopped.
+    /// `None` once the session is halted.
     worker: Mutex<Option<Arc<Worker>>>,
+    /// Its requests, from [`Session::halt`] until the camera is stopped.
+    queue: Mutex<Option<Box<dyn RequestQueue>>>,
 }
 
 impl std::fmt::Debug for Session {
@@ -161,13 +165,15 @@ impl Session {
         let frame_duration = frame_duration(first.choice.framerate, durations);
         let paced = offers.iter().any(|offer| offer.paced) && interval.is_some();
 
-        let gate: Arc<OnceLock<Arc<Gate>>> = Arc::default();
+        static SESSIONS: AtomicU64 = AtomicU64::new(1);
+        let number = SESSIONS.fetch_add(1, Ordering::Relaxed);
+        let waker: Arc<OnceLock<Waker>> = Arc::default();
         let wake = {
-            let gate = gate.clone();
-            // Before the gate is there the task has not begun, and it looks for work when it does.
+            let waker = waker.clone();
+            // Before the task is there it has not begun, and it looks for work when it does.
             move || {
-                if let Some(gate) = gate.get() {
-                    gate.notify();
+                if let Some(waker) = waker.get() {
+                    waker.wake();
                 }
             }
         };
@@ -259,10 +265,10 @@ impl Session {
         let started = start_camera(device, &start, Arc::new(events), &state);
         let queue = started.inspect_err(|_| options.controls.give_back(start.controls.clone()))?;
         let worker = Worker::new(queue, report);
-        let task = capture_task::new(Arc::downgrade(&state), Arc::downgrade(&worker));
-        static SESSIONS: AtomicU64 = AtomicU64::new(1);
+        let gate = capture_task::new(Arc::downgrade(&state), Arc::downgrade(&worker));
+        waker.get_or_init(|| Waker::new(number, &gate, &state, &worker));
         let session = Self {
-            number: SESSIONS.fetch_add(1, Ordering::Relaxed),
+            number,
             limit: options.limit,
             metadata,
             to_do,
@@ -271,8 +277,9 @@ impl Session {
             stale,
             interval: interval.map(gst::ClockTime::from_nseconds),
             tickers: Mutex::default(),
-            gate: gate.get_or_init(|| task).clone(),
+            gate,
             worker: Mutex::new(Some(worker)),
+            queue: Mutex::default(),
             controls: options.controls,
             streams,
             state,
@@ -317,6 +324,11 @@ impl Session {
         let tickers = std::mem::take(&mut *self.tickers.lock());
         drop(tickers);
         self.gate.close();
+        // Pads' threads may help until here.
+        let worker = self.worker.lock().take();
+        if let Some(queue) = worker.and_then(|worker| worker.close()) {
+            *self.queue.lock() = Some(queue);
+        }
     }
 
     /// To be called after [`Self::halt`]. What became of the stills is for the caller to tell, and what others have lent to drop, when it has let go of
@@ -327,8 +339,8 @@ impl Session {
         device.stop();
         self.controls.stop();
         self.controls.give_back(self.state.take_controls());
-        let worker = self.worker.lock().take();
-        drop(worker);
+        let queue = self.queue.lock().take();
+        drop(queue);
         self.state.end();
         self.state.discard();
         let held = self.streams.iter().filter_map(|stream| stream.pool.close());
@@ -440,6 +452,7 @@ impl PadStream {
     /// Waits for the next frame, as a buffer without timestamps. `None` is the end.
     pub fn next(&self) -> Result<Option<(gst::Buffer, Captured)>, NoFrame> {
         let state = &self.session.state;
+        waker::help_in_this_thread(self.session.number);
         let captured = match state.next_delivery(self.index) {
             Err(_) => return Err(NoFrame::Interrupted),
             Ok(Delivery::Eos) => return Ok(None),

@@ -73,6 +73,32 @@ fn a_frame_is_back_when_its_buffer_is_dropped_and_goes_round() {
 }
 
 #[test]
+fn memories_rest_in_their_buffer_unless_somebody_has_one() {
+    let (pool, returned) = pool(&[two_memories(), two_memories()]);
+    let first = pool.buffer(FrameId(0)).unwrap();
+    let place = first.as_ptr();
+    drop(first);
+    let again = pool.buffer(FrameId(0)).unwrap();
+    assert_eq!(again.as_ptr(), place, "it is the same buffer");
+    assert_ne!(
+        pool.buffer(FrameId(1)).unwrap().as_ptr(),
+        place,
+        "another frame is in another"
+    );
+    let kept = again.memory(0).unwrap();
+    drop(again);
+    assert_eq!(*returned.lock(), [FrameId(0), FrameId(1)]);
+    drop(kept);
+    assert_eq!(returned.lock().len(), 3, "by its last memory");
+    let mut buffer = pool.buffer(FrameId(0)).unwrap();
+    assert_eq!((buffer.n_memory(), buffer.size()), (2, 96));
+    buffer.get_mut().unwrap().set_size(40);
+    drop(buffer);
+    let buffer = pool.buffer(FrameId(0)).unwrap();
+    assert_eq!((buffer.n_memory(), buffer.size()), (2, 96));
+}
+
+#[test]
 fn a_memory_kept_beyond_its_buffer_keeps_the_frame() {
     let (pool, returned) = pool(&[two_memories()]);
     let buffer = pool.buffer(FrameId(0)).unwrap();
