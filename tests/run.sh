@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests, from nothing: set-up, builds and lints, every test program, every pipeline.
+# All tests, from nothing: set-up, builds and lints, every test program, every pipeline, and what people do wrong with them.
 #
 #   tests/run.sh                    everything
 #   tests/run.sh shm pipelines      these groups only: builds pure loom source shm pipelines vm other
@@ -274,7 +274,11 @@ timed source run_group source
 timed shm run_group shm
 timed other run_group other
 timed builds group_builds
-timed pipelines program pipelines pipelines tests/pipelines.sh
+group_pipelines() {
+    program pipelines pipelines tests/pipelines.sh
+    program pipelines mistakes tests/mistakes.sh
+}
+timed pipelines group_pipelines
 
 # It fetches a kernel, and builds what is missing of its own.
 group_vm() { LIMIT=900 ENDURANCE='' program vm vm tests/vm.sh; }
