@@ -39,7 +39,7 @@ packages=(
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
     gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
     gstreamer1.0-plugins-ugly gstreamer1.0-plugins-base-apps # x264enc, gst-device-monitor-1.0
-    python3-gi gir1.2-gstreamer-1.0 # examples in Python
+    python3-gi gir1.2-gstreamer-1.0 python3-numpy # examples and pipelines in Python
 )
 # What building libcamera itself takes.
 libcamera_packages=(
