@@ -335,6 +335,56 @@ metadata_py() {
     tells_of_frames "$root/examples/metadata.py"
 }
 
+# A program that shares a camera, is told things while it does, and says what happens. That it survives an unplugging is not to be had without a camera
+# that can be unplugged: what the element does then is shown in tests/vm/unplug.rs. Here one camera is waited for that never comes.
+is_a_camera_program() { # COMMAND...
+    local socket="$private/program" out="$private/program.out" status=0 pid
+    export GST_PLUGIN_PATH="${PLUGIN_PATH-$root/target/plugins}" LIBCAMERA_LOG_LEVELS='*:FATAL'
+    tells() { # PATTERN
+        local deadline=$((SECONDS + 15))
+        until grep -qE -- "$1" "$out"; do
+            ((SECONDS < deadline)) || { echo "it does not say: $1"; cat "$out"; return 1; }
+            sleep 0.1
+        done
+    }
+    rm -f "$private/told" "$out"
+    mkfifo "$private/told"
+    # For reading and writing, which waits for nobody.
+    exec 7<>"$private/told"
+    within 60 "$@" "$socket" VirtualTiny <&7 >"$out" 2>&1 &
+    pid=$!
+    tells '^camera Virtual0: Virtual Camera \(front\)$' && tells '^camera VirtualTiny: Virtual Tiny Camera \(back\)$' &&
+        tells '^control frame-duration-limits: control, min=\(gint64\)[0-9]+, max=\(gint64\)1000000;$' &&
+        tells "^VirtualTiny is shared at $socket$" && tells '^frame 0: libcamera, .*sensor-timestamp=\(gint64\)[0-9]' && tells '^frame 30: libcamera, ' &&
+        GST_PLUGIN_PATH="$root/target/plugins" has_frames 15 15 shmsrc-rs socket-path="$socket" num-buffers=15 ! video/x-raw,width=64,height=64 &&
+        echo brightness=0.5 >&7 && tells '^brightness was set$' && tells "^warning: this camera has no control 'brightness': it is ignored" &&
+        echo nonsense >&7 && tells "^'nonsense' is no CONTROL=VALUE of libcamerasrc-rs$" || status=1
+    echo quit >&7
+    exec 7>&-
+    wait "$pid" || { echo "status $?"; status=1; }
+    [ ! -e "$socket" ] || { echo "the socket is left"; status=1; }
+    echo quit | within 20 "$@" "$socket" nobody >"$out" || status=1
+    tells '^waiting for nobody$' || status=1
+    return "$status"
+}
+
+camera_rs() {
+    (cd "$root" && cargo build --release --example camera --target-dir target) || return 1
+    # The plugin is in the program: GStreamer is told of none.
+    PLUGIN_PATH='' is_a_camera_program "$root/target/release/examples/camera"
+}
+
+camera_c() {
+    local flags
+    flags=$(pkg-config --cflags --libs gstreamer-1.0) || return 1
+    # shellcheck disable=SC2086 # several flags
+    cc -Wall -Wextra -Werror "$root/examples/camera.c" -o "$private/camera-c" $flags && is_a_camera_program "$private/camera-c"
+}
+
+camera_py() {
+    is_a_camera_program "$root/examples/camera.py"
+}
+
 every_example_has_a_test() {
     local file name
     for file in "$root"/examples/*; do
@@ -362,7 +412,7 @@ every_pipeline_has_a_test() {
 
 tests=(every_pipeline_has_a_test set_up_again_takes_no_time picture preview record h264 two_streams raw mjpeg timelapse two_cameras still bracket stream
     share read_shared follow isolated rates opencv browser supervise share_ends_on_ctrl_c survive shm_top
-    every_example_has_a_test metadata_c metadata_py demo demo_ends_on_a_signal_and_leaves_nothing)
+    every_example_has_a_test metadata_c metadata_py camera_rs camera_c camera_py demo demo_ends_on_a_signal_and_leaves_nothing)
 bad=0
 (($#)) && tests=("$@")
 for test in "${tests[@]}"; do

@@ -221,7 +221,7 @@ group_builds() {
     check builds release-installed cargo build --release --lib --example demo --features capi
     check builds installed-plugin-has-no-run-path run_path_is no target/release/libgstlibcamerars.so
     forget_plugin
-    check builds release cargo build --release --lib --example demo
+    check builds release cargo build --release --lib --example demo --example camera
     check builds development-plugin-has-run-path run_path_is yes target/release/libgstlibcamerars.so
     check builds inspect-libcamerasrc-rs inspects libcamerasrc-rs
     check builds inspect-shmsink-rs inspects shmsink-rs
