@@ -212,6 +212,7 @@ group_builds() {
     check builds clippy-no-libcamera cargo clippy --all-targets --no-default-features --features harness -- -D warnings
     check builds clippy-tests cargo clippy --all-targets --features $features -- -D warnings
     check builds check-pure cargo check --no-default-features
+    check builds documentation env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
     if command -v shellcheck >/dev/null; then
         check builds shell shellcheck -x -P pipelines pipelines/*.sh tests/*.sh tests/vm/*.sh packaging/*.sh docs/*.sh benches/*.sh fuzz/*.sh .cargo/pkg-config .cargo/rustc .ci/run
     else
