@@ -46,7 +46,7 @@ if ((${#link[@]})); then
     cp -a "$place/libcamera/lib" "$place/libcamera/share" "$stage$carried/"
     [ ! -d "$place/libcamera/libexec" ] || cp -a "$place/libcamera/libexec" "$stage$carried/"
     # What only a build needs, and the cameras that only tests have.
-    rm -rf "$stage$carried/lib/pkgconfig" "$stage$carried/share/libcamera/pipeline/virtual"
+    rm -rf "$stage$carried/lib/pkgconfig" "$stage$carried/share/libcamera/pipeline"
 fi
 documents="$stage/usr/share/doc/$package"
 mkdir -p "$documents"
