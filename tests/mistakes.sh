@@ -263,7 +263,7 @@ a_stock_reader_of_a_dead_socket() {
 # --- the plugin -----------------------------------------------------------------------------------------------------------
 
 a_plugin_that_gstreamer_does_not_find() {
-    GST_PLUGIN_PATH='' GST_REGISTRY="$private/registry" refused libcamerasrc-rs ! fakesink &&
+    GST_PLUGIN_PATH='' GST_PLUGIN_SYSTEM_PATH=/nonexistent GST_REGISTRY="$private/registry" refused libcamerasrc-rs ! fakesink &&
         page_knows 'no element "libcamerasrc-rs"'
 }
 
