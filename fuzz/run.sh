@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes, with libFuzzer and AddressSanitizer: client_bytes server_bytes memory typed, one after the other. Needs a nightly compiler; what
+# Fuzzes, with libFuzzer and AddressSanitizer: client_bytes server_bytes fd_bytes memory typed, one after the other. Needs a nightly compiler; what
 # cargo-fuzz does, without having to install it ('cargo fuzz run memory' works as well).
 #
 #   fuzz/run.sh                  two minutes each
@@ -16,7 +16,7 @@ work=$PWD/../target/fuzz-corpus
 minimise=no
 [ "${1-}" != --minimise ] || { minimise=yes; shift; }
 targets=("$@")
-((${#targets[@]})) || targets=(client_bytes server_bytes memory typed)
+((${#targets[@]})) || targets=(client_bytes server_bytes fd_bytes memory typed)
 
 export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \

@@ -212,6 +212,20 @@ impl World {
         !self.ending && !self.failed && due && (all || partly)
     }
 
+    /// Whether a request is there to take frames; unknown where the only one is the last that completed, which may only go with the frames that it had.
+    fn has_request(&self) -> Option<bool> {
+        let with_camera = |request| self.camera.iter().any(|carried| carried.request == request);
+        let mut idle = (0..self.carried.len())
+            .map(|request| RequestId(request as u32))
+            .filter(|request| !with_camera(*request))
+            .peekable();
+        if idle.peek().is_none() {
+            return Some(false);
+        }
+        let rested = idle.any(|request| self.last_completed != Some(request));
+        rested.then_some(true)
+    }
+
     fn is_on_demand(&self, stream: usize) -> bool {
         self.policy.on_demand[stream]
     }
@@ -632,11 +646,14 @@ impl World {
             "a control is lost"
         );
         let owed = self.failures > self.reports;
-        assert_eq!(
-            self.driver.has_work(),
-            owed || self.control.untold > 0 || !self.outcomes.is_empty() || self.is_queueable(),
-            "work is forgotten, or made up"
-        );
+        let owed = owed || self.control.untold > 0 || !self.outcomes.is_empty();
+        let work = self.driver.has_work();
+        match self.is_queueable().then(|| self.has_request()) {
+            None | Some(Some(false)) => assert_eq!(work, owed, "work is made up"),
+            Some(Some(true)) => assert!(work, "work is forgotten"),
+            // It depends on which frames come next.
+            Some(None) => assert!(work || !owed, "work is forgotten"),
+        }
         for stream in 0..self.frames.len() {
             let due = !self.outbox[stream].is_empty() || self.ending;
             assert_eq!(self.driver.has_delivery(stream), due, "stream {stream}");
@@ -777,6 +794,20 @@ fn every_order_of_every_event_of_the_camera() {
         }
     }
     assert!(search(&[2, 1], policy(true, true), |event| !is_a_setting(event)) > 2000);
+}
+
+/// Of our own memory there can be more frames than the camera takes at a time.
+#[test]
+fn every_order_with_fewer_requests_than_frames() {
+    for policy in POLICIES {
+        for frames in [&[3][..], &[2, 1]] {
+            let mut first = World::new(frames, policy);
+            first.driver.limit_requests(2);
+            first.carried.truncate(2);
+            let usual = |event: &Event| !is_a_setting(event) && !matches!(event, Event::Flush);
+            assert!(search_from(first, usual) > 500);
+        }
+    }
 }
 
 #[test]

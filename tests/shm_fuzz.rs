@@ -98,6 +98,11 @@ fn bytes_of_servers() {
 }
 
 #[test]
+fn bytes_of_the_other_wire() {
+    replay("fd_bytes", targets::fd_bytes);
+}
+
+#[test]
 fn shared_memory() {
     replay("memory", targets::memory);
 }

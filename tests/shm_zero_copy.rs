@@ -362,6 +362,35 @@ fn another_area_is_filled_as_well() {
     rig.no_error();
 }
 
+/// An area that is too small for slots of the camera's, and then one that is not: the sink has upstream ask again.
+#[test]
+fn zero_copy_comes_back_when_there_are_slots_again() {
+    let _alone = alone("zero copy comes back");
+    let rig = Rig::new(CAMERA, "! queue", "max-clients=2");
+    let reader = Stock::new(&rig, 1000);
+    wait_until("the reader", SOON, || rig.clients() == 1);
+    // Ten slots of 512 KiB are what two readers are guaranteed; four more would be the camera's.
+    for _ in 0..3 {
+        rig.sink.set_property("shm-size", 11u32 << 19);
+        wait_until("memory of its own", SOON, || {
+            rig.of_pad("memory")
+                .is_some_and(|memory| memory != "downstream")
+        });
+        let copied = rig.stat("frames-copied");
+        wait_until("copies", SOON, || rig.stat("frames-copied") > copied + 10);
+        rig.sink.set_property("shm-size", 0u32);
+        wait_until("the sink's memory", SOON, || {
+            rig.of_pad("memory").as_deref() == Some("downstream")
+        });
+        let zero_copy = rig.stat("frames-zero-copy");
+        wait_until("frames without a copy", SOON, || {
+            rig.stat("frames-zero-copy") > zero_copy + 50
+        });
+    }
+    assert_eq!(reader.frames().len(), 1000);
+    rig.no_error();
+}
+
 #[test]
 fn it_starts_and_stops_and_leaves_nothing() {
     let _alone = alone("zero copy, starts");

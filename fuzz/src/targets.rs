@@ -7,6 +7,13 @@ use std::{collections::BTreeMap, time::Duration};
 use gstlibcamerars::shm::{
     caps_text,
     client::{ClientId, Peer},
+    fd::{
+        metas::Meta,
+        wire::{
+            CommandParser, HEADER_SIZE as COMMAND, Heard, MAX_PARTS, MAX_PAYLOAD, ReleaseParser,
+            encode_caps, encode_release,
+        },
+    },
     fields,
     header::Header,
     layout::{HEADER_SIZE, Limits, MAX_HELD, NOTE_SIZE},
@@ -304,4 +311,58 @@ pub fn memory(data: &[u8]) {
         assert_eq!(format!("{:?}", fields::decode(&again).unwrap()), text);
         let _ = names.admit(found.iter().map(|(name, _)| *name));
     }
+}
+
+/// The other wire's bytes, cut as they like: a sink's into the reader's parser, and the same as a reader's into the sink's.
+pub fn fd_bytes(data: &[u8]) {
+    let mut input = Input(data);
+    let (mut commands, mut releases) = (CommandParser::default(), ReleaseParser::default());
+    let (mut is_sink, mut is_reader) = (true, true);
+    while let Some(control) = input.byte() {
+        let bytes = input.bytes(usize::from(control));
+        let mut theirs = bytes;
+        while is_reader {
+            match releases.next(&mut theirs) {
+                Ok(Some(id)) => assert_eq!(released(id), Some(id)),
+                Ok(None) => break,
+                Err(_) => is_reader = false,
+            }
+        }
+        let mut theirs = bytes;
+        while is_sink {
+            assert!((1..=COMMAND + MAX_PAYLOAD).contains(&commands.wanted()) || theirs.is_empty());
+            match commands.next(&mut theirs) {
+                Ok(Some(heard)) => look_at(heard),
+                Ok(None) => break,
+                Err(_) => is_sink = false,
+            }
+        }
+    }
+}
+
+fn released(id: u64) -> Option<u64> {
+    ReleaseParser::default()
+        .next(&mut &encode_release(id)[..])
+        .unwrap()
+}
+
+/// What was understood is written as it was, and understood again.
+fn look_at(heard: Heard) {
+    let mut again = Vec::new();
+    match &heard {
+        Heard::Frame { frame, metas } => {
+            assert!(frame.parts.len() <= MAX_PARTS);
+            frame.encode(metas.0, &metas.1, &mut again);
+            if let Ok(metas) = Meta::decode(metas.0, &metas.1, |_| true) {
+                let mut bytes = Vec::new();
+                metas.iter().for_each(|meta| meta.encode(&mut bytes));
+                let count = metas.len() as u16;
+                assert_eq!(Meta::decode(count, &bytes, |_| true), Ok(metas));
+            }
+        }
+        Heard::Caps(text) => encode_caps(text, &mut again),
+        Heard::End | Heard::Unknown => return,
+    }
+    let mut parser = CommandParser::default();
+    assert_eq!(parser.next(&mut &again[..]), Ok(Some(heard)));
 }

@@ -150,6 +150,12 @@ impl Driver {
         }
     }
 
+    /// No more requests than that, though there are more frames: a camera that takes few at a time. At least 2, as one may have to rest. To be called
+    /// before all else.
+    pub fn limit_requests(&mut self, requests: usize) {
+        self.requests.truncate(requests.max(2));
+    }
+
     pub fn request_count(&self) -> u32 {
         self.requests.len() as u32
     }

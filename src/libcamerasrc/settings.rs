@@ -161,7 +161,7 @@ fn own_properties() -> Vec<glib::ParamSpec> {
             .nick("Buffer count")
             .blurb(
                 "Frames to ask the camera for, for each stream; 0 (default) takes as many as the camera proposes, or as downstream says that it \
-                 holds (ALLOCATION query) and two more. The camera may give another number",
+                 holds (ALLOCATION query) and two more. The camera may export another number; in memory of ours (io-mode) there are as many",
             )
             .maximum(MOST_FRAMES)
             .default_value(defaults.buffer_count)

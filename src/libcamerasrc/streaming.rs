@@ -235,6 +235,7 @@ impl LibcameraSrc {
                 .map(|stream| Io {
                     mode: settings.io_mode,
                     peer: stream.memory.clone(),
+                    frames: stream.frames,
                 })
                 .collect(),
             outboxes: pads.iter().map(LibcameraSrcPad::outbox).collect(),

@@ -15,6 +15,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 pub enum Unfit {
     #[error("it is ordinary memory, which no camera can write to")]
     Ordinary,
+    #[error("it is no DMABUF, and the camera's driver writes to nothing else")]
+    NoDmaBuf,
     #[error("the pool does not take the caps, or cannot be started")]
     Refused,
     #[error("the pool has {found} buffers to give at once, and the camera works with {needed}")]
@@ -360,8 +362,10 @@ fn frame_layout(
         if memory.offset() > 0 && !need.anywhere {
             return Err(Unfit::Layout);
         }
-        if need.dmabuf && !memory.is_memory_type::<gst_allocators::DmaBufMemory>() {
-            return Err(Unfit::Ordinary);
+        // A driver takes nothing else; that it does not shows only when the camera runs.
+        let is_dmabuf = memory.is_memory_type::<gst_allocators::DmaBufMemory>();
+        if (need.dmabuf || !need.anywhere) && !is_dmabuf {
+            return Err(Unfit::NoDmaBuf);
         }
         let file = files.get_mut(memories.start).ok_or(Unfit::Layout)?;
         let fd = match file {

@@ -236,6 +236,11 @@ impl FramePool {
                 .collect(),
         };
         let memories = memories?;
+        // For who wants to know how many there are.
+        let mut config = pool.config();
+        let count = memories.len() as u32;
+        config.set_params(None, 0, count, count);
+        pool.set_config(config)?;
         let mut state = pool.imp().state.lock();
         state.frames = Arc::new(memories);
         if let Memories::Buffers(buffers) = frames {

@@ -6,7 +6,7 @@ use gst::meta::CustomMeta;
 use crate::shm::fields::{self, Value};
 
 /// Of the meta and of its structure.
-const NAME: &str = "libcamera";
+pub const NAME: &str = "libcamera";
 
 /// Before the first buffer; as often as one likes.
 pub fn register() {
@@ -37,6 +37,19 @@ pub fn attach(buffer: &mut gst::BufferRef, fields: Vec<(&str, Value)>) {
     for (name, value) in fields {
         structure.set_value(name, to_value(value));
     }
+}
+
+/// The structure of a buffer's meta as text; `None` if there is no such meta.
+pub fn as_text(buffer: &gst::BufferRef) -> Option<String> {
+    let meta = CustomMeta::from_buffer(buffer, NAME).ok()?;
+    Some(meta.structure().to_string())
+}
+
+/// Attaches the meta with a structure's fields, those of types that cameras' controls have.
+pub fn attach_structure(buffer: &mut gst::BufferRef, structure: &gst::StructureRef) {
+    let fields = structure.iter();
+    let fields = fields.filter_map(|(name, value)| Some((name.as_str(), from_value(value)?)));
+    attach(buffer, fields.collect());
 }
 
 fn from_value(value: &glib::Value) -> Option<Value> {

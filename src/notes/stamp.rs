@@ -4,7 +4,7 @@ use gst_video::video_frame::VideoBufferExt;
 
 use super::{FLAGS, SENSOR_CLOCK, clock::signed, fields};
 use crate::shm::fields::Value;
-use crate::shm::note::{Note, Planes, Times};
+use crate::shm::note::{Planes, Times};
 
 /// Why frames cannot be what their producer says they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,8 +45,8 @@ pub fn times(buffer: &mut gst::BufferRef, times: &Times, pts: Option<u64>) {
     }
 }
 
-pub fn flags(buffer: &mut gst::BufferRef, note: &Note<'_>) {
-    let flags = note.flags & FLAGS;
+pub fn flags(buffer: &mut gst::BufferRef, flags: u32) {
+    let flags = flags & FLAGS;
     buffer.set_flags(gst::BufferFlags::from_bits_truncate(flags));
     buffer.set_video_flags(gst_video::VideoBufferFlags::from_bits_truncate(flags));
 }

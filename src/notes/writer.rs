@@ -1,18 +1,9 @@
 //! From a buffer to its note.
 
-use gst_video::video_frame::VideoBufferExt;
-
-use super::{
-    FLAGS, SENSOR_CLOCK,
-    clock::{Distance, Timebase},
-    fields,
-};
+use super::{clock::Timebase, fields, flags_of, moments::Moments};
 use crate::os::clock;
 use crate::shm::caps_text::{self, CapsTextError};
 use crate::shm::note::{Note, Planes, Times};
-
-/// What a buffer has for an offset when it has none.
-const NO_OFFSET: u64 = u64::MAX;
 
 /// Where a frame was put.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +26,7 @@ pub enum CapsError {
 /// What it takes to write notes of one stream.
 #[derive(Debug, Default)]
 pub struct NoteWriter {
-    segment: Option<gst::FormattedSegment<gst::ClockTime>>,
-    distance: Distance,
+    moments: Moments,
     caps: String,
     planes: Planes,
     /// Kept for its memory.
@@ -45,7 +35,7 @@ pub struct NoteWriter {
 
 impl NoteWriter {
     pub fn set_segment(&mut self, segment: &gst::Segment) {
-        self.segment = segment.clone().downcast().ok();
+        self.moments.set_segment(segment);
     }
 
     /// The caps of the frames that come, in memory that anybody can map. `info` says how they are laid out. On `Err` notes have no caps.
@@ -82,47 +72,23 @@ impl NoteWriter {
         timebase: Option<&Timebase>,
         out: &mut [u8],
     ) {
-        let times = self.times(buffer, timebase);
+        let times = self.moments.of(buffer, timebase);
+        let times = Times {
+            instant: Some(times.instant.unwrap_or_else(clock::monotonic)),
+            ..times
+        };
         fields::encode(buffer, &mut self.fields);
         let note = Note {
             generation: place.generation,
             offset: place.offset,
             size: place.size,
             sequence: place.sequence,
-            flags: (buffer.flags().bits() | buffer.video_flags().bits()) & FLAGS,
+            flags: flags_of(buffer),
             times,
             planes: self.planes,
             caps: &self.caps,
             fields: &self.fields,
         };
         note.encode(out);
-    }
-
-    fn times(&mut self, buffer: &gst::BufferRef, timebase: Option<&Timebase>) -> Times {
-        let running = |time: Option<gst::ClockTime>| {
-            let time = self.segment.as_ref()?.to_running_time(time?)?;
-            Some(time.nseconds())
-        };
-        let (pts, dts) = (running(buffer.pts()), running(buffer.dts()));
-        let instant = pts.zip(timebase).and_then(|(pts, timebase)| {
-            let distance = self.distance.measure(timebase);
-            // A distance is how far running times are ahead of instants.
-            i64::try_from(pts)
-                .ok()?
-                .checked_sub(distance)?
-                .try_into()
-                .ok()
-        });
-        let mut sensors = buffer.iter_meta::<gst::ReferenceTimestampMeta>();
-        let sensor = sensors.find(|meta| meta.reference().is_subset(&SENSOR_CLOCK));
-        Times {
-            pts,
-            dts,
-            duration: buffer.duration().map(gst::ClockTime::nseconds),
-            instant: Some(instant.unwrap_or_else(clock::monotonic)),
-            offset: Some(buffer.offset()).filter(|offset| *offset != NO_OFFSET),
-            offset_end: Some(buffer.offset_end()).filter(|offset| *offset != NO_OFFSET),
-            sensor: sensor.map(|meta| meta.timestamp().nseconds()),
-        }
     }
 }

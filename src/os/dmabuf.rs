@@ -5,7 +5,7 @@ use rustix::fs::{Mode, OFlags, SealFlags, fcntl_add_seals, open};
 use std::{
     ffi::c_ulong,
     io,
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
 };
 
 /// Heaps of contiguous memory first: any camera can write there, and not every one anywhere else.
@@ -53,6 +53,16 @@ pub fn create(name: &str, size: u64) -> io::Result<OwnedFd> {
         }
     }
     Err(last)
+}
+
+/// The bytes of a DMABUF; `None` for what is none.
+pub fn size_of(fd: BorrowedFd<'_>) -> Option<u64> {
+    const MAGIC: u64 = 0x444d_4142;
+    let kind = rustix::fs::fstatfs(fd).ok()?.f_type;
+    if kind as u64 != MAGIC {
+        return None;
+    }
+    rustix::fs::seek(fd, rustix::fs::SeekFrom::End(0)).ok()
 }
 
 fn from_heap(heap: &str, size: u64) -> io::Result<OwnedFd> {

@@ -81,6 +81,17 @@ impl Object {
         Ok(Self(file.into()))
     }
 
+    /// Device and number: two objects that have the same are the same file.
+    pub fn identity(&self) -> io::Result<(u64, u64)> {
+        let stat = fs::fstat(&self.0)?;
+        Ok((stat.st_dev, stat.st_ino))
+    }
+
+    /// Whether it is the file of that identity.
+    pub fn is(&self, identity: (u64, u64)) -> bool {
+        self.identity().is_ok_and(|own| own == identity)
+    }
+
     /// Copies what lies at `offset` into `bytes`. Says how much that was: at the object's end there is no more.
     pub fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;

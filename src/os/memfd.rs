@@ -1,7 +1,13 @@
 //! Anonymous memory behind a file descriptor.
 
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use std::{io, os::fd::OwnedFd};
+use rustix::fs::{
+    FallocateFlags, MemfdFlags, SealFlags, fallocate, fcntl_add_seals, fcntl_get_seals, ftruncate,
+    memfd_create,
+};
+use std::{
+    io,
+    os::fd::{BorrowedFd, OwnedFd},
+};
 
 /// Memory of `size` bytes, all zero; pages are taken when they are first written.
 pub fn create(name: &str, size: u64) -> io::Result<OwnedFd> {
@@ -11,6 +17,19 @@ pub fn create(name: &str, size: u64) -> io::Result<OwnedFd> {
 /// The same, whose size can be sealed.
 pub fn create_sealable(name: &str, size: u64) -> io::Result<OwnedFd> {
     of_size(name, size, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+}
+
+/// Memory for others to have as well, all of it there: nobody can change its size any more.
+pub fn create_sealed(name: &str, size: u64) -> io::Result<OwnedFd> {
+    let fd = create_sealable(name, size)?;
+    fallocate(&fd, FallocateFlags::empty(), 0, size.max(1))?;
+    fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(fd)
+}
+
+/// Whether nobody can make it shorter: to read beyond a file's end would end the process.
+pub fn keeps_its_size(fd: BorrowedFd<'_>) -> bool {
+    fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
 }
 
 fn of_size(name: &str, size: u64, flags: MemfdFlags) -> io::Result<OwnedFd> {

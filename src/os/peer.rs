@@ -11,6 +11,9 @@ use rustix::{
     net::{self, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown},
 };
 
+/// File descriptors that go with one message: GStreamer's buffers have no more memories.
+pub const MOST_DESCRIPTORS: usize = 16;
+
 #[derive(Debug)]
 pub struct Peer {
     socket: OwnedFd,
@@ -20,8 +23,12 @@ pub struct Peer {
 #[derive(Debug)]
 pub enum Sent {
     Whole,
+    /// So many bytes of it, and the file descriptors. On Linux a stream socket of this kind takes a message of less than a page whole or not at all.
+    Part(usize),
     /// The client does not read; try again when the socket is writable.
     Full,
+    /// More descriptors are under way than this user may have, because readers do not take them from their sockets.
+    TooManyDescriptors,
     Gone(io::Error),
 }
 
@@ -73,16 +80,16 @@ impl Peer {
         answer != 0 || unread == 0
     }
 
-    /// Sends one whole message, and a file descriptor with it, which readers that do not ask for it never have. On Linux a stream socket of this kind takes a message of less than a page whole or not at all; a reader could
-    /// not cope with a part, so a part counts as gone.
-    pub fn send(&self, message: &[u8], with: Option<BorrowedFd<'_>>) -> Sent {
-        let fds: Vec<BorrowedFd<'_>> = with.into_iter().collect();
-        let mut with = !fds.is_empty();
+    /// Sends a message, and file descriptors with its first byte, no more than [`MOST_DESCRIPTORS`]. Readers that do not ask for those never have
+    /// them.
+    pub fn send(&self, message: &[u8], fds: &[BorrowedFd<'_>]) -> Sent {
         loop {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut space =
+                [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
             let mut control = SendAncillaryBuffer::new(&mut space);
-            // There is room for one.
-            let _ = with && control.push(SendAncillaryMessage::ScmRights(&fds));
+            if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+                return Sent::Gone(io::ErrorKind::InvalidInput.into());
+            }
             match net::sendmsg(
                 &self.socket,
                 &[IoSlice::new(message)],
@@ -90,10 +97,9 @@ impl Peer {
                 SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
             ) {
                 Ok(sent) if sent == message.len() => return Sent::Whole,
-                Ok(_) => return Sent::Gone(io::ErrorKind::WriteZero.into()),
+                Ok(sent) => return Sent::Part(sent),
                 Err(Errno::INTR) => (),
-                // Many readers that read nothing: more descriptors are under way than this user may have. The message has a name in it as well.
-                Err(Errno::TOOMANYREFS) if with => with = false,
+                Err(Errno::TOOMANYREFS) => return Sent::TooManyDescriptors,
                 Err(Errno::WOULDBLOCK) => return Sent::Full,
                 Err(errno) => return Sent::Gone(errno.into()),
             }

@@ -7,6 +7,7 @@ use std::{
     path::Path,
 };
 
+use super::peer::MOST_DESCRIPTORS;
 use crate::shm::unsent::Sent;
 use rustix::{
     io::Errno,
@@ -19,8 +20,8 @@ use rustix::{
 /// What the server has said.
 #[derive(Debug)]
 pub enum Received {
-    /// So many bytes, and the file descriptor that came with them.
-    Bytes(usize, Option<OwnedFd>),
+    /// So many bytes, and the file descriptors that came with them.
+    Bytes(usize, Vec<OwnedFd>),
     Nothing,
     Gone,
 }
@@ -44,7 +45,8 @@ impl Server {
 
     pub fn recv(&self, buffer: &mut [u8]) -> Received {
         loop {
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut space =
+                [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
             let mut control = RecvAncillaryBuffer::new(&mut space);
             let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
             let received =
@@ -52,12 +54,13 @@ impl Server {
             return match received {
                 Ok(message) if message.bytes == 0 => Received::Gone,
                 Ok(message) => {
-                    // All of them, as each one that is not taken over is closed.
-                    let fd = control.drain().filter_map(|message| match message {
-                        RecvAncillaryMessage::ScmRights(fds) => fds.last(),
-                        _ => None,
-                    });
-                    Received::Bytes(message.bytes, fd.last())
+                    let mut fds = Vec::new();
+                    for message in control.drain() {
+                        if let RecvAncillaryMessage::ScmRights(received) = message {
+                            fds.extend(received);
+                        }
+                    }
+                    Received::Bytes(message.bytes, fds)
                 }
                 Err(Errno::INTR) => continue,
                 Err(Errno::WOULDBLOCK) => Received::Nothing,

@@ -32,7 +32,7 @@ const TYPES: &[&str] = &[
     "GstVideoMultiviewFlagsSet",
 ];
 /// The features of memory that anybody can map, which is what frames are in once they are shared.
-const FEATURES: &str = "memory:SystemMemory";
+pub const FEATURES: &[&str] = &["memory:SystemMemory"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CapsTextError {
@@ -48,6 +48,11 @@ pub enum CapsTextError {
 
 /// The names in the text, its media type first, if it is no more than fixed caps need.
 pub fn names(text: &str) -> Result<Vec<&str>, CapsTextError> {
+    names_with(text, FEATURES)
+}
+
+/// The same for caps that may have one of these features.
+pub fn names_with<'a>(text: &'a str, features: &[&str]) -> Result<Vec<&'a str>, CapsTextError> {
     if text.len() > MAX_CAPS {
         return Err(CapsTextError::TooLong(text.len()));
     }
@@ -71,7 +76,7 @@ pub fn names(text: &str) -> Result<Vec<&str>, CapsTextError> {
                     names.push(name(part(begun, at), begun)?);
                 }
                 let known = match feature {
-                    true => inside == FEATURES,
+                    true => features.contains(&inside),
                     false => TYPES.contains(&inside),
                 };
                 if !known {

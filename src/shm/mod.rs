@@ -6,6 +6,7 @@
 //! - [`client`]: what one client has been given and what it has been told.
 //! - [`server`]: the state machine over all of them; see there for the contract.
 //! - [`snapshot`]: its numbers, for people.
+//! - [`fd`]: the other wire, on which frames are file descriptors.
 //! - [`header`], [`note`], [`fields`]: what `shmsink-rs` writes beside its frames, where stock readers never look.
 //! - [`reader`]: the state machine of `shmsrc-rs`; [`unsent`]: its acks. [`caps_text`], [`names`]: what it lets through of what strangers say.
 //!
@@ -14,6 +15,7 @@
 
 pub mod caps_text;
 pub mod client;
+pub mod fd;
 pub mod fields;
 pub mod header;
 pub mod layout;

@@ -7,6 +7,7 @@
 //! - A note is that of its frame, and frames with notes have strictly growing sequence numbers.
 //! - The first thing that is not so ends it.
 
+use super::fd::wire::NotACommand;
 use super::header::Header;
 use super::layout::{self, NOTE_SIZE};
 use super::note::{Note, NoteError};
@@ -50,7 +51,13 @@ pub enum Violation {
     #[error(transparent)]
     Message(#[from] NotAMessage),
     #[error(transparent)]
+    Command(#[from] NotACommand),
+    #[error(transparent)]
     Note(#[from] NoteError),
+    #[error("a frame with more or fewer file descriptors than memories")]
+    Descriptors,
+    #[error("metas that are shorter than they say")]
+    Metas,
     #[error("area {generation} a second time")]
     KnownArea { generation: u32 },
     #[error("area {generation} of no bytes")]

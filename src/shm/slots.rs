@@ -23,6 +23,15 @@ impl Slot {
     }
 }
 
+/// What becomes of a slot's content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    Needed,
+    Free,
+    /// Nobody is waited for, but somebody may still look at it.
+    Lost,
+}
+
 /// The slots of one generation that have memory behind them.
 #[derive(Debug, Clone)]
 pub struct Slots {
@@ -132,6 +141,15 @@ impl Slots {
             slot.holders = slot.holders.saturating_sub(1);
             slot.lost = true;
         });
+    }
+
+    /// Whether somebody needs that slot, and if not, whether something of it is lost.
+    pub fn need(&self, index: usize) -> Need {
+        match self.slots.get(index) {
+            Some(slot) if slot.pins > 0 || slot.holders > 0 || slot.upstream => Need::Needed,
+            Some(slot) if !slot.lost => Need::Free,
+            _ => Need::Lost,
+        }
     }
 
     /// Upstream has let go of its slot. True when it is free now.

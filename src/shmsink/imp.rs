@@ -9,7 +9,8 @@ use glib::{prelude::*, subclass::prelude::*};
 use gst_base::{prelude::*, subclass::prelude::*};
 
 use super::{
-    CAT, Leaky,
+    CAT, Leaky, Transport,
+    fd::table::{Passed, Table},
     frame::Format,
     pool::SlotPool,
     properties::{PROPERTIES, SIGNALS},
@@ -18,7 +19,8 @@ use super::{
     settings::Settings,
     shared::{Shared, Times},
     stats,
-    stream::{PublishError, Published, Stream},
+    stream::{PublishError, Published},
+    streaming::{Context, Streaming},
 };
 use crate::notes::clock::Timebase;
 use crate::notes::fields;
@@ -26,7 +28,6 @@ use crate::os::area::AreaError;
 use crate::os::listener::ListenError;
 use crate::shm::header::StreamState;
 use crate::shm::layout::LayoutError;
-use crate::shm::layout::UPSTREAM;
 use crate::shm::server::Why;
 use crate::shm::snapshot::Snapshot;
 
@@ -35,7 +36,7 @@ pub struct ShmSink {
     settings: Mutex<Settings>,
     session: Mutex<Option<Session>>,
     /// Taken out by the streaming thread while it is at work, so that no lock is held over it.
-    stream: Mutex<Option<Box<Stream>>>,
+    stream: Mutex<Option<Streaming>>,
     drop_reports: Mutex<DropReports>,
     /// While the element plays.
     timebase: Mutex<Option<Timebase>>,
@@ -49,11 +50,17 @@ impl ShmSink {
             .map(|session| session.shared().clone())
     }
 
-    fn snapshot(&self) -> (Snapshot, Times) {
+    fn snapshot(&self) -> (Snapshot, Times, Passed) {
         self.shared().map_or_else(Default::default, |shared| {
             let now = shared.now();
             let state = shared.lock();
-            (state.server.snapshot(now), state.times.clone())
+            let mut snapshot = state.server.snapshot(now);
+            let passed = state.table.as_ref().map(Table::passed);
+            if let Some(passed) = &passed {
+                // Slots are tickets, and cost nothing.
+                snapshot.shm_bytes = passed.copied_bytes;
+            }
+            (snapshot, state.times.clone(), passed.unwrap_or_default())
         })
     }
 
@@ -220,6 +227,7 @@ impl ObjectImpl for ShmSink {
             "client-window" => client_window,
             "max-clients" => max_clients,
             "leaky" => leaky,
+            "transport" => transport,
             "stall-timeout" => stall_timeout,
             "evict-after" => evict_after,
             "eos-drain-timeout" => eos_drain_timeout,
@@ -238,6 +246,7 @@ impl ObjectImpl for ShmSink {
             "client-window" => settings.client_window.to_value(),
             "max-clients" => settings.max_clients.to_value(),
             "leaky" => settings.leaky.to_value(),
+            "transport" => settings.transport.to_value(),
             "stall-timeout" => settings.stall_timeout.to_value(),
             "evict-after" => settings.evict_after.to_value(),
             "eos-drain-timeout" => settings.eos_drain_timeout.to_value(),
@@ -245,8 +254,8 @@ impl ObjectImpl for ShmSink {
             "allow-gids" => settings.allow_gids.to_value(),
             "num-clients" => self.num_clients().to_value(),
             "stats" => {
-                let (snapshot, times) = self.snapshot();
-                stats::structure(&snapshot, &times).to_value()
+                let (snapshot, times, passed) = self.snapshot();
+                stats::structure(&snapshot, &times, passed).to_value()
             }
             _ => pspec.default_value().clone(),
         }
@@ -326,7 +335,7 @@ impl BaseSinkImpl for ShmSink {
                 }
             }
         })?;
-        *self.stream.lock() = Some(Box::new(Stream::new(&settings)));
+        *self.stream.lock() = Some(Streaming::new(&settings));
         *self.session.lock() = Some(session);
         Ok(())
     }
@@ -369,12 +378,20 @@ impl BaseSinkImpl for ShmSink {
         ) else {
             return Ok(());
         };
-        shared.lock().server.set_upstream(UPSTREAM);
+        let (passes_fds, spare) = {
+            let settings = self.settings.lock();
+            (settings.transport == Transport::Fd, settings.spare())
+        };
         // Out of its lock, as for a frame: this takes its time.
         let stream = self.stream.lock().take();
         if let Some(mut stream) = stream {
-            stream.prepare(&shared, size.into());
+            stream.prepare_slots(&shared, size.into());
+            stream.set_spare(spare);
             *self.stream.lock() = Some(stream);
+        }
+        if passes_fds {
+            query.add_allocation_pool(None::<&gst::BufferPool>, size, spare as u32, 0);
+            return Ok(());
         }
         let pool = SlotPool::new(&shared);
         let mut config = pool.config();
@@ -427,8 +444,28 @@ impl BaseSinkImpl for ShmSink {
         self.wait_for_first_client(&shared)?;
         let mut stream = self.stream.lock().take().ok_or(gst::FlowError::Flushing)?;
         let timebase = self.timebase.lock().clone();
-        let published = stream.publish(&shared, buffer, timebase.as_ref());
+        let (transport, leaky) = {
+            let settings = self.settings.lock();
+            (settings.transport, settings.leaky)
+        };
+        let context = Context {
+            timebase: timebase.as_ref(),
+            latency: match transport {
+                Transport::Shm => gst::ClockTime::ZERO,
+                Transport::Fd => self.obj().latency(),
+            },
+            copies_scarce: leaky == Leaky::Mailbox,
+        };
+        let published = stream.publish(&shared, buffer, context);
+        let reconfigure = stream.take_has_slots_again();
         *self.stream.lock() = Some(stream);
+        if reconfigure {
+            // Who does not know the event goes on as before.
+            let _ = self
+                .obj()
+                .sink_pad()
+                .push_event(gst::event::Reconfigure::new());
+        }
         match published {
             Ok(Published::Yes) => (),
             Ok(Published::Dropped) => self.report_drop(buffer),

@@ -1,10 +1,12 @@
 //! `shmsink-rs`: gives frames to any number of `shmsrc-rs` and stock `shmsrc` in other processes, and waits for none of them.
 //!
+//! `transport=fd` sends descriptors of frames instead of places in shared memory: [`fd`]. Everything else is the same.
+//!
 //! # Threads and locks
 //!
 //! | thread | does | may block on |
 //! |---|---|---|
-//! | streaming | claim a slot, copy the frame into it, publish it, wake the control thread: `stream.rs` | a client only with `wait-for-connection`, and then only the first one; at EOS clients that read, for `eos-drain-timeout`; the reaper when /dev/shm is full at a change of size |
+//! | streaming | claim a slot, copy the frame into it, publish it, wake the control thread: `stream.rs`, `fd/stream.rs` | a client only with `wait-for-connection`, and then only the first one; at EOS clients that read, for `eos-drain-timeout`; the reaper when /dev/shm is full at a change of size |
 //! | control ("shm server") | owns every socket; accepts, reads acks, sends, watches for stalls, gives slots memory: `control` | epoll |
 //! | notifier ("shm signals") | emits signals, posts the server's error: `notifier.rs` | the application's handlers |
 //! | reaper ("shm memory"), now and then | frees memory that nobody needs: `crate::os::reaper` | nothing |
@@ -27,6 +29,7 @@ use crate::sync::LazyLock;
 use glib::prelude::*;
 
 mod control;
+mod fd;
 mod frame;
 mod imp;
 mod notifier;
@@ -38,8 +41,9 @@ mod settings;
 mod shared;
 mod stats;
 mod stream;
+mod streaming;
 
-use settings::Leaky;
+use settings::{Leaky, Transport};
 
 static CAT: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new(

@@ -89,6 +89,19 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             )
             .mutable_playing()
             .build(),
+        glib::ParamSpecEnum::builder_with_default("transport", default.transport)
+            .nick("Transport")
+            .blurb(
+                "How frames travel. shm (default): in one area of shared memory, into which each is copied once, unless the element before the sink \
+                 writes it there; for shmsrc and shmsrc-rs. fd: as file descriptors of the memory that they are in, such as a camera's DMABUFs, \
+                 not copied at all, with caps, timestamps and metas; for unixfdsrc (GStreamer 1.24) and shmsrc-rs. Readers may have 2 * \
+                 client-window frames of the element before the sink, which is asked for so many more than it needs itself; when they \
+                 have these, and for memory that is behind no file descriptor or that a reader could shorten, they get copies (with leaky=skip \
+                 only for the latter; other frames are dropped). shm-size is then the limit of these copies' memory. Readers can write to \
+                 what they get: use it among programs that trust each other",
+            )
+            .mutable_ready()
+            .build(),
         glib::ParamSpecUInt64::builder("stall-timeout")
             .nick("Stall timeout")
             .blurb(
@@ -147,7 +160,9 @@ pub(super) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
                 "What became of the frames, since the start: slots-total, slots-reserved (with memory), slots-free, slots-upstream (with the \
                  element before the sink), slots-lent (beyond windows) and slots-quarantined (with evicted readers) of the current area, \
                  shm-bytes (memory of all areas), generation, areas-retired, frames-in = frames-published + frames-dropped-no-slot + \
-                 frames-without-client + frames-empty, frames-published = frames-copied + frames-zero-copy, bytes-published, clients-refused, \
+                 frames-without-client + frames-empty, frames-published = frames-copied + frames-zero-copy, frames-copied-scarce (of these, because readers \
+                 had as many frames of the element before the sink as they may) and frames-held-upstreams (how many they have), both of \
+                 transport=fd, bytes-published, clients-refused, \
                  clients-evicted; push-time and copy-time, each -p50, -p99 and -max, in nanoseconds, to within a quarter; and clients, an \
                  array with, for each: fd, pid (0 if it cannot be seen from here), uid, program, state (active; saturated while it holds its \
                  window; stalled; evicted while it still holds frames), connected-for, sent, skipped, acked, outstanding, max-outstanding, \

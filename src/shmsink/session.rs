@@ -9,6 +9,7 @@ use std::{
 use super::{
     CAT, Leaky, ShmSink,
     control::Control,
+    fd::table::Table,
     notifier::{Event, Notifier},
     settings::{BadList, Settings},
     shared::Shared,
@@ -43,7 +44,7 @@ impl Session {
         let mut server = Server::new(settings.limits());
         server.set_mailbox(settings.leaky == Leaky::Mailbox);
         server.set_timeouts(settings.timeouts());
-        let shared = Arc::new(Shared::new(server)?);
+        let shared = Arc::new(Shared::new(server, settings.table())?);
         let listener = Listener::bind(Path::new(path), settings.perms)?;
         area::remove_abandoned();
         let notifier = Notifier::start(element)?;
@@ -70,7 +71,13 @@ impl Session {
         if self.thread.join().is_err() {
             gst::error!(CAT, obj = element, "The server's thread panicked");
         }
-        let areas = std::mem::take(&mut self.shared.lock().areas);
+        let (areas, frames) = {
+            let mut state = self.shared.lock();
+            let frames = state.table.as_mut().map(Table::take_all);
+            (std::mem::take(&mut state.areas), frames)
+        };
+        // Upstream's go back to it.
+        drop(frames);
         area::remove(areas.into_values());
         self.shared.close_kept();
     }

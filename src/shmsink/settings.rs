@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fd::table::Table;
 use crate::os::peer::Credentials;
 use crate::shm::layout::Limits;
 use crate::shm::server::Timeouts;
@@ -23,6 +24,23 @@ pub enum Leaky {
     Skip,
 }
 
+/// How frames travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, glib::Enum)]
+#[enum_type(name = "GstShmSinkRsTransport")]
+pub enum Transport {
+    #[default]
+    #[enum_value(
+        name = "In one area of shared memory, for shmsrc and shmsrc-rs",
+        nick = "shm"
+    )]
+    Shm,
+    #[enum_value(
+        name = "As file descriptors of their own memory, for unixfdsrc and shmsrc-rs",
+        nick = "fd"
+    )]
+    Fd,
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     pub socket_path: Option<String>,
@@ -34,6 +52,7 @@ pub(super) struct Settings {
     pub client_window: u32,
     pub max_clients: u32,
     pub leaky: Leaky,
+    pub transport: Transport,
     /// Nanoseconds, as those below.
     pub stall_timeout: u64,
     pub evict_after: u64,
@@ -54,6 +73,7 @@ impl Default for Settings {
             client_window: 4,
             max_clients: 16,
             leaky: Leaky::Mailbox,
+            transport: Transport::Shm,
             stall_timeout: 2_000_000_000,
             evict_after: 0,
             eos_drain_timeout: 200_000_000,
@@ -68,13 +88,27 @@ impl Settings {
         Limits {
             window: self.client_window as usize,
             max_clients: self.max_clients as usize,
-            area_size: self.area_size(),
+            // Of the tickets of file descriptors there is no want.
+            area_size: match self.transport {
+                Transport::Shm => self.area_size(),
+                Transport::Fd => None,
+            },
             upstream: 0,
         }
     }
 
     pub(super) fn area_size(&self) -> Option<u64> {
         (self.shm_size > 0).then_some(u64::from(self.shm_size))
+    }
+
+    /// Where the frames are kept that go to readers as file descriptors.
+    pub(super) fn table(&self) -> Option<Table> {
+        (self.transport == Transport::Fd).then(Table::default)
+    }
+
+    /// Frames of upstream's that readers may have, which it is asked for: for two readers that keep all that they may.
+    pub(super) fn spare(&self) -> usize {
+        2 * self.client_window as usize
     }
 
     pub(super) fn timeouts(&self) -> Timeouts {

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::fd::table::{Content, Idle, Table};
 use crate::histogram::Histogram;
 use crate::os::area::Area;
 use crate::os::poll::Waker;
@@ -42,6 +43,8 @@ pub(super) struct State {
     /// The memory of every generation that the server knows.
     pub areas: BTreeMap<u32, Arc<Area>>,
     pub times: Times,
+    /// The frames, if they go to readers as file descriptors.
+    pub table: Option<Table>,
     had_client: bool,
     /// The stream ends when clients have read what there is for them.
     draining: bool,
@@ -66,21 +69,34 @@ impl State {
             .collect()
     }
 
+    /// Frames of the table that nobody needs any more, to be dropped after the lock, and of each whether somebody may still look at it.
+    pub fn take_idle_frames(&mut self, which: Idle) -> Vec<(Arc<Content>, bool)> {
+        let Self { server, table, .. } = self;
+        let idle = table.as_mut().map(|table| table.take_idle(server, which));
+        idle.unwrap_or_default()
+    }
+
     /// The areas that nobody needs any more, to be dropped after the lock.
     pub fn take_retired(&mut self) -> Vec<Arc<Area>> {
         std::iter::from_fn(|| self.server.poll_retired())
-            .filter_map(|generation| self.areas.remove(&generation))
+            .filter_map(|generation| {
+                if let Some(table) = &mut self.table {
+                    table.forget_caps(generation);
+                }
+                self.areas.remove(&generation)
+            })
             .collect()
     }
 }
 
 impl Shared {
-    pub fn new(server: Server) -> io::Result<Self> {
+    pub fn new(server: Server, table: Option<Table>) -> io::Result<Self> {
         Ok(Self {
             state: Mutex::new(State {
                 server,
                 areas: BTreeMap::new(),
                 times: Times::default(),
+                table,
                 had_client: false,
                 draining: false,
                 unlocked: false,
@@ -107,6 +123,9 @@ impl Shared {
         let areas: Vec<Arc<Area>> = {
             let mut state = self.lock();
             state.server.set_tells_end(stream != StreamState::Running);
+            if let Some(table) = &mut state.table {
+                table.set_ended(stream == StreamState::Ended);
+            }
             state.areas.values().cloned().collect()
         };
         let word = stream.encode();

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use super::fd::table::Passed;
 use super::shared::Times;
 use crate::histogram::Histogram;
 use crate::shm::snapshot::ClientSnapshot;
 use crate::shm::snapshot::ClientState;
 use crate::shm::snapshot::Snapshot;
 
-pub(super) fn structure(snapshot: &Snapshot, times: &Times) -> gst::Structure {
+pub(super) fn structure(snapshot: &Snapshot, times: &Times, passed: Passed) -> gst::Structure {
     let clients = gst::Array::new(snapshot.clients.iter().map(client));
     let counters = &snapshot.counters;
     gst::Structure::builder("application/x-shmsink-rs-stats")
@@ -28,6 +29,8 @@ pub(super) fn structure(snapshot: &Snapshot, times: &Times) -> gst::Structure {
         .field("frames-empty", counters.empty)
         .field("frames-zero-copy", counters.zero_copy)
         .field("frames-copied", counters.published - counters.zero_copy)
+        .field("frames-copied-scarce", passed.copied_scarce)
+        .field("frames-held-upstreams", passed.originals as u64)
         .field("bytes-published", counters.bytes)
         .field("clients-refused", counters.clients_refused)
         .field("clients-evicted", counters.clients_evicted)

@@ -51,6 +51,8 @@ pub(super) struct Stream {
     ended: bool,
     /// The frame size that the current area was made for.
     planned: u64,
+    /// There are slots for upstream by now that there were not when it asked.
+    has_slots_again: bool,
 }
 
 impl Stream {
@@ -62,7 +64,13 @@ impl Stream {
             notes: NoteWriter::default(),
             ended: false,
             planned: 0,
+            has_slots_again: false,
         }
+    }
+
+    /// Upstream is to ask again what it is offered; said once.
+    pub fn take_has_slots_again(&mut self) -> bool {
+        std::mem::take(&mut self.has_slots_again)
     }
 
     pub fn set_caps(&mut self, caps: &gst::Caps) {
@@ -306,7 +314,10 @@ impl Stream {
             layout.upstream,
             layout.surplus
         );
-        self.area = Some((area, layout));
+        let before = self.area.replace((area, layout));
+        // (Where upstream was never asked there are none.)
+        self.has_slots_again |=
+            layout.upstream > 0 && before.is_some_and(|(_, before)| before.upstream == 0);
         // It gives the other slots their memory. The old area may be nobody's now, and old clients may have to go.
         shared.waker().wake();
         Ok(())

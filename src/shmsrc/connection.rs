@@ -6,7 +6,6 @@ use crate::os::mapping::Part;
 use crate::os::poll::Waker;
 use crate::os::server::Server;
 use crate::shm::unsent::Unsent;
-use crate::shm::wire::Ack;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -51,9 +50,9 @@ impl Connection {
         self.unsent.len() > MOST_UNSENT
     }
 
-    /// The producer may write there again. Never waits.
-    pub fn ack(&self, generation: u32, offset: u64) {
-        self.unsent.push(Ack { offset }.encode(generation));
+    /// Tells the producer that a frame is his again. Never waits.
+    fn give_back(&self, message: Vec<u8>) {
+        self.unsent.push(message);
         self.flush();
     }
 
@@ -64,38 +63,50 @@ impl Connection {
     }
 }
 
-/// A frame in the producer's memory, acked when nobody has it any more.
+/// A frame of the producer's, given back when nobody has it any more.
 #[derive(Debug)]
 pub(super) struct Held {
     connection: Arc<Connection>,
-    part: Option<Part>,
-    generation: u32,
-    offset: u64,
+    /// What says so.
+    message: Vec<u8>,
 }
 
 impl Held {
-    pub fn new(connection: &Arc<Connection>, part: Part, generation: u32, offset: u64) -> Self {
+    pub fn new(connection: &Arc<Connection>, message: Vec<u8>) -> Self {
         connection.outstanding.fetch_add(1, Ordering::Relaxed);
         Self {
             connection: connection.clone(),
-            part: Some(part),
-            generation,
-            offset,
+            message,
         }
-    }
-}
-
-impl AsRef<[u8]> for Held {
-    fn as_ref(&self) -> &[u8] {
-        self.part.as_ref().map_or(&[], AsRef::as_ref)
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Nothing of it is mapped for this frame once the producer may write there.
-        drop(self.part.take());
         self.connection.outstanding.fetch_sub(1, Ordering::Relaxed);
-        self.connection.ack(self.generation, self.offset);
+        self.connection.give_back(std::mem::take(&mut self.message));
+    }
+}
+
+/// Mapped bytes of a frame that the producer gets back when these, and others of the same frame, are gone.
+#[derive(Debug)]
+pub(super) struct Bytes {
+    // Nothing of it is mapped for this frame once the producer may write there: it goes first.
+    part: Part,
+    _held: Arc<Held>,
+}
+
+impl Bytes {
+    pub fn new(part: Part, held: &Arc<Held>) -> Self {
+        Self {
+            part,
+            _held: held.clone(),
+        }
+    }
+}
+
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        self.part.as_ref()
     }
 }

@@ -150,7 +150,7 @@ impl ElementImpl for ShmSrc {
                 "Shared memory source (with caps and times)",
                 "Source",
                 "Reads what shmsink-rs in another process gives, with its caps, timestamps and metas, without a copy; waits for its producer to come \
-                 and to come back. Reads a stock shmsink as well",
+                 and to come back. Reads a stock shmsink and unixfdsink as well",
                 env!("CARGO_PKG_NAME"),
             )
         });
@@ -394,7 +394,7 @@ impl ShmSrc {
             || self.counters.lock().skipped += 1,
         );
         let delivery = delivery?;
-        let size = delivery.frame.size;
+        let size = delivery.size();
         if self.was_interrupted(stream) {
             stream.interrupt();
         }
@@ -441,7 +441,7 @@ impl ShmSrc {
                     counters.connections += 1;
                 }
                 gst::info!(CAT, imp = self, "Connected");
-                *self.area_name.lock() = Some(name);
+                *self.area_name.lock() = name;
             }
             Notice::Area(name) => *self.area_name.lock() = Some(name),
             Notice::Waiting(stop) => {

@@ -1,5 +1,7 @@
 //! `shmsrc-rs`: reads what `shmsink-rs` gives, with caps, times and metas; and what a stock `shmsink` gives, without.
 //!
+//! The first bytes tell how a producer talks: frames lie in [`areas`] of shared memory, or come as [`descriptors`] of their own.
+//!
 //! # Threads and locks
 //!
 //! | thread | does | may wait for |
@@ -24,7 +26,7 @@
 //!
 //! # A frame's life
 //!
-//! A frame's memory is the producer's slot. It is acked when the last GstMemory that shares it is gone, in whatever thread, also after NULL: each frame
+//! A frame's memory is the producer's slot, or a file of his. It is acked when the last GstMemory that shares it is gone, in whatever thread, also after NULL: each frame
 //! keeps its connection and its mapping. So at NULL the connection ends when nobody holds a frame of it any more; what waits on the socket then is
 //! acked at once.
 //!
@@ -34,7 +36,9 @@
 use crate::sync::LazyLock;
 use glib::prelude::*;
 
+mod areas;
 mod connection;
+mod descriptors;
 mod imp;
 mod properties;
 mod session;

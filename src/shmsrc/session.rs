@@ -8,19 +8,20 @@ use std::{
 };
 
 use super::{
-    CAT,
-    connection::{Connection, Held},
+    areas::{self, Areas},
+    connection::Connection,
+    descriptors::{self, Descriptors},
 };
-use crate::os::mapping::{MapError, Mapping, Object};
+use crate::os::mapping::MapError;
 use crate::os::poll::Poller;
 use crate::os::poll::Waker;
 use crate::os::server::Received;
-use crate::shm::header::{Header, StreamState};
-use crate::shm::layout::{HEADER_SIZE, NOTE_SIZE};
-use crate::shm::note::{self, Note};
-use crate::shm::reader::{Event, Frame, MAX_AREAS, MAX_MAPPED, Reader, Violation};
+use crate::shm::fd::wire::{CommandParser, HEADER_SIZE};
+use crate::shm::header::StreamState;
+use crate::shm::note::Note;
+use crate::shm::reader::{Frame, Violation};
+use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Weak};
 
 const WAKER: u64 = 0;
 const SOCKET: u64 = 1;
@@ -71,12 +72,108 @@ impl Control {
 
 /// A frame to push.
 #[derive(Debug)]
-pub(super) struct Delivery {
-    pub frame: Frame,
-    pub memory: Held,
-    /// In [`Session::note`] lies its note.
-    pub has_note: bool,
+pub(super) enum Delivery {
+    /// In an area. If it has a note, [`Session::note`] says it.
+    InArea(areas::Delivery),
+    ByDescriptors(descriptors::Delivery),
 }
+
+impl Delivery {
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::InArea(delivery) => delivery.frame.size,
+            Self::ByDescriptors(delivery) => delivery.size(),
+        }
+    }
+}
+
+/// What bytes of the producer's mean.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Nothing,
+    /// An area of that name.
+    Area(String),
+    Frame(Delivery),
+    /// A frame that nobody wants, which was given back.
+    Unwanted,
+    End,
+}
+
+/// Why nothing more is heard.
+#[derive(Debug)]
+pub(super) enum Fault {
+    Violation(Violation),
+    Truncated,
+    Map(MapError),
+}
+
+impl<T: Into<Violation>> From<T> for Fault {
+    fn from(violation: T) -> Self {
+        Self::Violation(violation.into())
+    }
+}
+
+/// How the producer talks.
+#[derive(Debug)]
+enum Wire {
+    /// The first bytes tell, as far as they are here, with what has come along.
+    Unknown(Vec<u8>, Vec<OwnedFd>),
+    InAreas(Areas),
+    ByDescriptors(Descriptors),
+}
+
+impl Wire {
+    /// No more bytes are to be read at a time, so that what comes along with a message is known to be its own.
+    fn wanted(&self) -> usize {
+        match self {
+            Self::Unknown(begin, _) => BEGIN - begin.len().min(BEGIN - 1),
+            Self::InAreas(areas) => areas.wanted(),
+            Self::ByDescriptors(descriptors) => descriptors.wanted(),
+        }
+    }
+
+    /// Takes bytes and the file descriptors that have come with them. A frame is given back at once if nobody wants it.
+    fn handle(
+        &mut self,
+        mut bytes: &[u8],
+        fds: Vec<OwnedFd>,
+        connection: &Arc<Connection>,
+        is_wanted: bool,
+    ) -> Result<Heard, Fault> {
+        if let Self::Unknown(begin, along) = self {
+            begin.extend_from_slice(bytes);
+            along.extend(fds);
+            let Some(first) = begin.first_chunk::<BEGIN>().copied() else {
+                return Ok(Heard::Nothing);
+            };
+            let fds = std::mem::take(along);
+            *self = match CommandParser::is_begin(first) {
+                true => Self::ByDescriptors(Descriptors::default()),
+                false => Self::InAreas(Areas::default()),
+            };
+            return self.handle(&first, fds, connection, is_wanted);
+        }
+        match self {
+            Self::Unknown(..) => Ok(Heard::Nothing),
+            Self::InAreas(areas) => areas.handle(&mut bytes, fds, connection, is_wanted),
+            Self::ByDescriptors(wire) => wire.handle(&mut bytes, fds, connection, is_wanted),
+        }
+    }
+
+    fn has_no_areas(&self) -> bool {
+        matches!(self, Self::ByDescriptors(_))
+    }
+
+    fn is_broken(&self) -> bool {
+        match self {
+            Self::Unknown(..) => false,
+            Self::InAreas(areas) => areas.is_broken(),
+            Self::ByDescriptors(wire) => wire.is_broken(),
+        }
+    }
+}
+
+const BEGIN: usize = HEADER_SIZE;
 
 /// Why there is no frame.
 #[derive(Debug, thiserror::Error)]
@@ -124,54 +221,22 @@ pub(super) enum Stop {
 /// A change that people are to know of.
 #[derive(Debug)]
 pub(super) enum Notice {
-    /// To an area of that name.
-    Connected(String),
+    /// To an area of that name, where there are areas.
+    Connected(Option<String>),
     /// It will be tried again, for ever.
     Waiting(Stop),
     Area(String),
-}
-
-/// Words of a note that are copied at once: all of most notes.
-const MOST_OF_A_NOTE: usize = 64;
-
-/// The note of the last frame, out of the producer's reach.
-#[derive(Debug, Default)]
-struct NoteCopy {
-    words: Vec<u64>,
-    bytes: Vec<u8>,
-}
-
-impl NoteCopy {
-    /// False when there is no memory any more.
-    fn read(&mut self, area: &Mapping, at: u64) -> bool {
-        let whole = NOTE_SIZE as usize / size_of::<u64>();
-        for count in [MOST_OF_A_NOTE, whole] {
-            self.words.resize(count, 0);
-            if area.copy_out(at, &mut self.words).is_none() {
-                return false;
-            }
-            self.bytes.clear();
-            let bytes = self.words.iter().map(|word| word.to_ne_bytes());
-            self.bytes.extend(bytes.flatten());
-            if note::length_of(&self.bytes) <= self.bytes.len() {
-                break;
-            }
-        }
-        true
-    }
 }
 
 /// A connection and what was announced on it.
 #[derive(Debug)]
 struct Link {
     connection: Arc<Connection>,
-    reader: Reader,
-    /// By generation, in the order of their announcement.
-    areas: Vec<(u32, Arc<Mapping>)>,
-    /// What came along with the message that is not whole yet.
-    fd: Option<OwnedFd>,
+    wire: Wire,
     /// Something was heard of it.
     heard: bool,
+    /// People were told that it is there.
+    is_known: bool,
     watches_for_room: bool,
 }
 
@@ -197,43 +262,6 @@ impl Link {
         }
         Ok(Turn::Wait(None))
     }
-
-    /// Maps an area that was announced: what came along with the announcement, or what has that name.
-    fn map(&mut self, generation: u32, length: u64, name: &str) -> Result<Weak<Mapping>, MapError> {
-        let object = match self.fd.take() {
-            Some(fd) => Object::received(fd)?,
-            None => Object::open(name)?,
-        };
-        let area = object.map(length)?;
-        self.reader.handle_area(generation, header_of(&area));
-        let mapped = Arc::downgrade(&area);
-        self.areas.push((generation, area));
-        Ok(mapped)
-    }
-}
-
-/// Whether another area of that length can be mapped.
-fn check_room(mapped: &mut Vec<Weak<Mapping>>, length: u64) -> Result<(), Violation> {
-    let mut all = length;
-    mapped.retain(|area| {
-        let area = area.upgrade();
-        all = all.saturating_add(area.as_ref().map_or(0, |area| area.length()));
-        area.is_some()
-    });
-    if mapped.len() >= MAX_AREAS {
-        return Err(Violation::TooManyAreas);
-    }
-    if all > MAX_MAPPED {
-        return Err(Violation::TooLargeAreas);
-    }
-    Ok(())
-}
-
-/// The header behind an area; `None` where a stock sink has made it.
-fn header_of(area: &Mapping) -> Option<Header> {
-    let mut bytes = [0; HEADER_SIZE as usize];
-    let read = area.object().read_at(0, &mut bytes).ok()?;
-    Header::decode(bytes.get(..read)?)
 }
 
 #[derive(Debug)]
@@ -244,8 +272,6 @@ pub(super) struct Session {
     /// For pauses, in which what comes from the producer wakes nobody.
     waker_only: Poller,
     link: Option<Link>,
-    /// All that may be mapped: of this connection, and of frames that somebody still has.
-    mapped: Vec<Weak<Mapping>>,
     /// The next attempt to connect, and the pause after it.
     attempt: Instant,
     pause: Duration,
@@ -254,7 +280,6 @@ pub(super) struct Session {
     skips: bool,
     /// There may be something to receive. Not after each frame: there seldom is another one, and to be told so costs as much as to wait.
     is_readable: bool,
-    note: NoteCopy,
 }
 
 impl Session {
@@ -269,13 +294,11 @@ impl Session {
             poller,
             waker_only,
             link: None,
-            mapped: Vec::new(),
             attempt: Instant::now(),
             pause: FIRST_PAUSE,
             waits: false,
             skips: false,
             is_readable: false,
-            note: NoteCopy::default(),
         })
     }
 
@@ -285,14 +308,18 @@ impl Session {
 
     /// The note of a delivery, and how many frames were published since the one before that did not come here.
     pub fn note(&mut self, frame: &Frame) -> Result<(Note<'_>, u64), Stop> {
-        let link = self.link.as_mut().ok_or(Stop::Unlocked)?;
+        let Some(Link {
+            wire: Wire::InAreas(areas),
+            ..
+        }) = &mut self.link
+        else {
+            return Err(Stop::Unlocked);
+        };
         let path = &self.path;
-        link.reader
-            .handle_note(frame, &self.note.bytes)
-            .map_err(|violation| Stop::Violation {
-                path: path.clone(),
-                violation,
-            })
+        areas.note(frame).map_err(|violation| Stop::Violation {
+            path: path.clone(),
+            violation,
+        })
     }
 
     /// Waits for the next frame. `reconnects` is asked when it matters; `tell` is told of changes, and `skipped` of frames that were given back.
@@ -392,10 +419,9 @@ impl Session {
         self.is_readable = false;
         self.link = Some(Link {
             connection,
-            reader: Reader::default(),
-            areas: Vec::new(),
-            fd: None,
+            wire: Wire::Unknown(Vec::new(), Vec::new()),
             heard: false,
+            is_known: false,
             watches_for_room: false,
         });
         Ok(Turn::Again)
@@ -432,115 +458,66 @@ impl Session {
         let Some(link) = &mut self.link else {
             return Ok(Turn::Again);
         };
-        if link.areas.iter().any(|(_, area)| area.is_broken()) {
-            return Err(Stop::Truncated {
-                path: self.path.clone(),
-            });
+        let path = &self.path;
+        if link.wire.is_broken() {
+            return Err(Stop::Truncated { path: path.clone() });
         }
         if link.connection.has_too_many_unsent() {
             return Err(Stop::Violation {
-                path: self.path.clone(),
+                path: path.clone(),
                 violation: Violation::ReadsNoAcks,
             });
         }
-        let mut buffer = [0; 512];
-        let wanted = link.reader.wanted().min(buffer.len());
+        let mut buffer = [0; 4096];
+        let wanted = link.wire.wanted().min(buffer.len());
         let room = buffer.get_mut(..wanted).unwrap_or_default();
-        let (count, fd) = match link.connection.server().recv(room) {
+        let (count, fds) = match link.connection.server().recv(room) {
             Received::Gone => return Err(self.gone()),
             Received::Nothing => {
                 self.skips = false;
                 self.is_readable = false;
                 return Ok(Turn::Again);
             }
-            Received::Bytes(count, fd) => (count, fd),
+            Received::Bytes(count, fds) => (count, fds),
         };
         link.heard = true;
-        // It comes with the first byte of the message that it belongs to, which may not be whole yet.
-        if fd.is_some() {
-            link.fd = fd;
-        }
-        let mut bytes = buffer.get(..count).unwrap_or_default();
-        let event = link
-            .reader
-            .handle_bytes(&mut bytes)
-            .map_err(|violation| Stop::Violation {
-                path: self.path.clone(),
+        let bytes = buffer.get(..count).unwrap_or_default();
+        let is_wanted = !self.skips;
+        let heard = link.wire.handle(bytes, fds, &link.connection, is_wanted);
+        let heard = heard.map_err(|fault| match fault {
+            Fault::Violation(violation) => Stop::Violation {
+                path: path.clone(),
                 violation,
-            })?;
-        match event {
-            None => Ok(Turn::Again),
-            Some(Event::Area {
-                generation,
-                length,
-                name,
-            }) => {
-                let is_first = link.areas.is_empty();
-                check_room(&mut self.mapped, length).map_err(|violation| Stop::Violation {
-                    path: self.path.clone(),
-                    violation,
-                })?;
-                let area = link
-                    .map(generation, length, &name)
-                    .map_err(|error| Stop::Map {
-                        path: self.path.clone(),
-                        error,
-                    })?;
-                self.mapped.push(area);
-                gst::info!(CAT, "Area {generation}: {name}, {length} bytes");
-                Ok(Turn::Told(if is_first {
-                    Notice::Connected(name)
-                } else {
-                    Notice::Area(name)
-                }))
+            },
+            Fault::Truncated => Stop::Truncated { path: path.clone() },
+            Fault::Map(error) => Stop::Map {
+                path: path.clone(),
+                error,
+            },
+        })?;
+        if matches!(heard, Heard::Unwanted | Heard::Frame(_)) {
+            // Only now: one that talks and goes, again and again, gets no attention.
+            self.pause = FIRST_PAUSE;
+            self.waits = false;
+        }
+        Ok(match heard {
+            // On a wire without areas this is the first that people can be told.
+            Heard::Nothing if link.wire.has_no_areas() && !link.is_known => {
+                link.is_known = true;
+                Turn::Told(Notice::Connected(None))
             }
-            Some(Event::Closed { generation }) => {
-                link.areas.retain(|(known, _)| *known != generation);
-                Ok(Turn::Again)
+            Heard::Nothing => Turn::Again,
+            Heard::Area(name) => Turn::Told(match std::mem::replace(&mut link.is_known, true) {
+                false => Notice::Connected(Some(name)),
+                true => Notice::Area(name),
+            }),
+            Heard::Unwanted => Turn::Skipped,
+            Heard::End => return Err(Stop::End),
+            Heard::Frame(delivery) => {
+                self.is_readable = false;
+                Turn::Frame(Box::new(delivery))
             }
-            Some(Event::Frame(frame)) => self.frame(frame),
-        }
-    }
-
-    fn frame(&mut self, frame: Frame) -> Result<Turn, Stop> {
-        let Some(link) = &mut self.link else {
-            return Ok(Turn::Again);
-        };
-        gst::log!(
-            CAT,
-            "Frame at {} of area {}",
-            frame.offset,
-            frame.generation
-        );
-        // Only now: one that talks and goes, again and again, gets no attention.
-        self.pause = FIRST_PAUSE;
-        self.waits = false;
-        // Neither a stale frame nor one without a byte is of use to anybody.
-        if self.skips || frame.size == 0 {
-            link.connection.ack(frame.generation, frame.offset);
-            return Ok(Turn::Skipped);
-        }
-        let mut areas = link.areas.iter();
-        let area = areas.find(|(generation, _)| *generation == frame.generation);
-        // The reader has checked both.
-        let part = area.and_then(|(_, area)| Some((area, area.part(frame.offset, frame.size)?)));
-        let Some((area, part)) = part else {
-            return Ok(Turn::Again);
-        };
-        let memory = Held::new(&link.connection, part, frame.generation, frame.offset);
-        if let Some(at) = frame.note_at
-            && !self.note.read(area, at)
-        {
-            return Err(Stop::Truncated {
-                path: self.path.clone(),
-            });
-        }
-        self.is_readable = false;
-        Ok(Turn::Frame(Box::new(Delivery {
-            has_note: frame.note_at.is_some(),
-            frame,
-            memory,
-        })))
+        })
     }
 
     /// The connection is at its end: what does the newest header say?
@@ -549,9 +526,13 @@ impl Session {
         let Some(link) = &self.link else {
             return Stop::Gone { path };
         };
-        match link.areas.last().and_then(|(_, area)| header_of(area)) {
-            Some(header) if header.state == StreamState::Ended => Stop::End,
-            Some(header) if header.state == StreamState::Stopped => Stop::Stopped { path },
+        let state = match &link.wire {
+            Wire::InAreas(areas) => areas.state(),
+            _ => None,
+        };
+        match state {
+            Some(StreamState::Ended) => Stop::End,
+            Some(StreamState::Stopped) => Stop::Stopped { path },
             _ if !link.heard => Stop::Refused { path },
             _ => Stop::Gone { path },
         }

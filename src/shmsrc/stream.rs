@@ -1,14 +1,26 @@
 //! From frames to buffers: caps, times and metas, as far as the frame's note has them.
 
-use super::session::{Delivery, Session, Stop};
+use super::{
+    areas, descriptors,
+    session::{Delivery, Session, Stop},
+};
 use crate::notes::{
     clock::{Distance, Timebase, signed},
+    metas::{self, BadMeta},
     stamp::{self, LayoutError},
 };
 use crate::os::clock;
 use crate::shm::caps_text::{self, CapsTextError};
+use crate::shm::fd::metas::Meta;
+use crate::shm::fd::wire::Kind;
 use crate::shm::fields::{self, BrokenFields};
 use crate::shm::names::{Names, TooManyNames};
+use crate::shm::note::{Planes, Times};
+
+/// Features that caps may have of frames in shared memory, and of others.
+const ORDINARY: &[&str] = caps_text::FEATURES;
+const DEVICES: &[&str] = &["memory:SystemMemory", DMABUF];
+const DMABUF: &str = "memory:DMABuf";
 
 /// A frame that is older than this when it comes was not delayed on its way: its producer says so, for reasons of its own.
 const OLDEST: u64 = 1_000_000_000;
@@ -24,6 +36,10 @@ pub(super) enum BadFrame {
     CapsText(#[from] CapsTextError),
     #[error("caps that are none")]
     Caps,
+    #[error("caps of DMABUFs, and a frame that is none")]
+    NoDmaBuf,
+    #[error(transparent)]
+    Meta(#[from] BadMeta),
     #[error(transparent)]
     Fields(#[from] BrokenFields),
     #[error(transparent)]
@@ -72,6 +88,8 @@ struct Known {
     text: String,
     /// Raw video has a layout.
     video: Option<gst_video::VideoInfo>,
+    /// Frames are to be DMABUFs.
+    is_dmabuf: bool,
 }
 
 #[derive(Debug)]
@@ -79,15 +97,7 @@ pub(super) struct Stream {
     pub session: Session,
     known: Option<Known>,
     names: Names,
-    distance: Distance,
-    /// What the distance was measured with: it is another one after each pause, by as much as that took, which is not to be smoothed.
-    base_time: Option<gst::ClockTime>,
-    /// The latest timestamp.
-    newest: u64,
-    /// That of before the last pause: a frame of then which comes only now would be earlier.
-    earliest: u64,
-    /// The moment of the first frame.
-    first: Option<i64>,
+    moments: Moments,
     discont: bool,
     /// The time from a frame's moment to here, as the pipeline was last told.
     pub latency: u64,
@@ -99,11 +109,7 @@ impl Stream {
             session,
             known: None,
             names: Names::default(),
-            distance: Distance::default(),
-            base_time: None,
-            newest: 0,
-            earliest: 0,
-            first: None,
+            moments: Moments::default(),
             discont: true,
             latency: 0,
         }
@@ -114,6 +120,169 @@ impl Stream {
         self.discont = true;
     }
 
+    /// Makes a buffer of a frame. Whatever is wrong with it, it is given back.
+    pub fn make(&mut self, delivery: Delivery, context: Context<'_>) -> Result<Made, StreamError> {
+        self.moments.follow(context);
+        let mut made = match delivery {
+            Delivery::InArea(delivery) if delivery.has_note => self.with_note(delivery, context)?,
+            Delivery::InArea(delivery) => self.without_note(delivery, context)?,
+            Delivery::ByDescriptors(delivery) => self.by_descriptors(delivery, context)?,
+        };
+        if made.missed > 0 || std::mem::take(&mut self.discont) {
+            let buffer = made.buffer.make_mut();
+            buffer.set_flags(buffer.flags() | gst::BufferFlags::DISCONT);
+        }
+        Ok(made)
+    }
+
+    fn with_note(
+        &mut self,
+        delivery: areas::Delivery,
+        context: Context<'_>,
+    ) -> Result<Made, StreamError> {
+        let mut whole = gst::Buffer::new();
+        let buffer = whole.make_mut();
+        buffer.append_memory(gst::Memory::from_slice(delivery.bytes));
+        let Self {
+            session,
+            known,
+            names,
+            moments,
+            ..
+        } = self;
+        let (note, missed) = session.note(&delivery.frame)?;
+        let caps = learn(known, names, note.caps, ORDINARY)?;
+        let told = fields::decode(note.fields).map_err(BadFrame::from)?;
+        names
+            .admit(told.iter().map(|(name, _)| *name))
+            .map_err(BadFrame::from)?;
+        let pts = moments.pts(&note.times, context);
+        stamp::times(buffer, &note.times, pts);
+        stamp::flags(buffer, note.flags);
+        stamp::metadata(buffer, told);
+        if let Some(info) = known.as_ref().and_then(|known| known.video.as_ref()) {
+            stamp::planes(buffer, info, &note.planes).map_err(BadFrame::from)?;
+        }
+        let instant = note.times.instant;
+        self.notice_age(instant, context);
+        Ok(Made {
+            buffer: whole,
+            caps,
+            missed,
+            has_note: true,
+        })
+    }
+
+    /// Of a stock `shmsink`.
+    fn without_note(
+        &mut self,
+        delivery: areas::Delivery,
+        context: Context<'_>,
+    ) -> Result<Made, StreamError> {
+        let mut whole = gst::Buffer::new();
+        let buffer = whole.make_mut();
+        buffer.append_memory(gst::Memory::from_slice(delivery.bytes));
+        let now = Times {
+            instant: Some(clock::monotonic()),
+            ..Times::default()
+        };
+        let pts = self.moments.arrival(&now, context);
+        buffer.set_pts(pts.map(gst::ClockTime::from_nseconds));
+        Ok(Made {
+            buffer: whole,
+            caps: learn(&mut self.known, &mut self.names, "", ORDINARY)?,
+            missed: 0,
+            has_note: false,
+        })
+    }
+
+    fn by_descriptors(
+        &mut self,
+        delivery: descriptors::Delivery,
+        context: Context<'_>,
+    ) -> Result<Made, StreamError> {
+        let descriptors::Delivery {
+            frame,
+            metas,
+            memories,
+            caps,
+        } = delivery;
+        let mut whole = gst::Buffer::new();
+        let buffer = whole.make_mut();
+        memories
+            .into_iter()
+            .for_each(|memory| buffer.append_memory(memory));
+        let caps = learn(&mut self.known, &mut self.names, &caps, DEVICES)?;
+        let times = Times {
+            pts: frame.pts,
+            dts: frame.dts,
+            duration: frame.duration,
+            instant: frame.pts,
+            offset: frame.offset,
+            offset_end: frame.offset_end,
+            sensor: None,
+        };
+        let pts = self.moments.pts(&times, context);
+        stamp::times(buffer, &times, pts);
+        stamp::flags(buffer, frame.flags);
+        let mut planes = Planes::default();
+        for meta in metas {
+            match meta {
+                Meta::Video(video) => planes = Planes::new(video.planes.into_iter()),
+                Meta::Timestamp {
+                    timestamp,
+                    duration,
+                    reference,
+                } => metas::attach_timestamp(buffer, timestamp, duration, &reference),
+                Meta::Custom { structure, .. } => {
+                    metas::attach_fields(buffer, &structure, &mut self.names)
+                        .map_err(BadFrame::from)?;
+                }
+            }
+        }
+        if let Some(known) = &self.known {
+            if known.is_dmabuf && frame.kind != Kind::DmaBuf {
+                return Err(BadFrame::NoDmaBuf.into());
+            }
+            if let Some(info) = &known.video {
+                stamp::planes(buffer, info, &planes).map_err(BadFrame::from)?;
+            }
+        }
+        self.notice_age(frame.pts, context);
+        Ok(Made {
+            buffer: whole,
+            caps,
+            missed: 0,
+            has_note: true,
+        })
+    }
+
+    /// How long a frame was on its way is what the pipeline is told as latency.
+    fn notice_age(&mut self, instant: Option<u64>, context: Context<'_>) {
+        let age = instant.map(|instant| clock::monotonic().saturating_sub(instant));
+        if context.is_live
+            && let Some(age) = age.filter(|age| (self.latency..OLDEST).contains(age))
+        {
+            self.latency = age + SLACK;
+        }
+    }
+}
+
+/// Frames' moments as this pipeline's running times.
+#[derive(Debug, Default)]
+struct Moments {
+    distance: Distance,
+    /// What the distance was measured with: it is another one after each pause, by as much as that took, which is not to be smoothed.
+    base_time: Option<gst::ClockTime>,
+    /// The latest timestamp.
+    newest: u64,
+    /// That of before the last pause: a frame of then which comes only now would be earlier.
+    earliest: u64,
+    /// The moment of the first frame.
+    first: Option<i64>,
+}
+
+impl Moments {
     /// Notices that the element has begun to play again.
     fn follow(&mut self, context: Context<'_>) {
         let base_time = context.timebase.map(|timebase| timebase.base_time);
@@ -129,117 +298,70 @@ impl Stream {
         }
     }
 
-    /// Makes a buffer of a frame. Whatever is wrong with it, it is given back.
-    pub fn make(&mut self, delivery: Delivery, context: Context<'_>) -> Result<Made, StreamError> {
-        let Delivery {
-            frame,
-            memory,
-            has_note,
-        } = delivery;
-        self.follow(context);
-        let mut whole = gst::Buffer::new();
-        let buffer = whole.make_mut();
-        buffer.append_memory(gst::Memory::from_slice(memory));
-        let mut missed = 0;
-        let caps = if has_note {
-            let Self {
-                session,
-                known,
-                names,
-                distance,
-                newest,
-                earliest,
-                first,
-                ..
-            } = self;
-            let (note, gap) = session.note(&frame)?;
-            missed = gap;
-            let caps = learn(known, names, note.caps)?;
-            let told = fields::decode(note.fields).map_err(BadFrame::from)?;
-            names
-                .admit(told.iter().map(|(name, _)| *name))
-                .map_err(BadFrame::from)?;
-            let pts = pts(note.times.instant, note.times.pts, context, distance, first)
-                .map(|pts| pts.max(*earliest));
-            *newest = pts.map_or(*newest, |pts| pts.max(*newest));
-            stamp::times(buffer, &note.times, pts);
-            stamp::flags(buffer, &note);
-            stamp::metadata(buffer, told);
-            if let Some(info) = known.as_ref().and_then(|known| known.video.as_ref()) {
-                stamp::planes(buffer, info, &note.planes).map_err(BadFrame::from)?;
-            }
-            let age = note
-                .times
-                .instant
-                .map(|instant| clock::monotonic().saturating_sub(instant));
-            if context.is_live
-                && let Some(age) = age.filter(|age| (self.latency..OLDEST).contains(age))
-            {
-                self.latency = age + SLACK;
-            }
-            caps
-        } else {
-            let now = Some(clock::monotonic());
-            let pts = pts(now, None, context, &mut self.distance, &mut self.first);
-            buffer.set_pts(pts.map(gst::ClockTime::from_nseconds));
-            learn(&mut self.known, &mut self.names, "")?
-        };
-        if missed > 0 || std::mem::take(&mut self.discont) {
-            buffer.set_flags(buffer.flags() | gst::BufferFlags::DISCONT);
-        }
-        Ok(Made {
-            buffer: whole,
-            caps,
-            missed,
-            has_note,
-        })
+    /// The timestamp of a frame with these times, as its producer has said them.
+    fn pts(&mut self, times: &Times, context: Context<'_>) -> Option<u64> {
+        let pts = self.arrival(times, context);
+        let pts = pts.map(|pts| pts.max(self.earliest));
+        self.newest = pts.map_or(self.newest, |pts| pts.max(self.newest));
+        pts
     }
-}
 
-/// The moment of a frame as this pipeline's running time; since the first frame where it is not live, or the moment is not known.
-fn pts(
-    instant: Option<u64>,
-    theirs: Option<u64>,
-    context: Context<'_>,
-    distance: &mut Distance,
-    first: &mut Option<i64>,
-) -> Option<u64> {
-    let not_before_the_start = |time: i64| u64::try_from(time).unwrap_or(0);
-    match (instant, context.timebase) {
-        (Some(instant), Some(timebase)) if context.is_live => {
-            let time = signed(instant).saturating_add(distance.measure(timebase));
-            Some(not_before_the_start(time))
-        }
-        // Without a clock there is no running time, and another time would not go with what comes later.
-        (Some(_), None) if context.is_live => None,
-        (instant, _) => {
-            let moment = signed(instant.or(theirs)?);
-            let first = *first.get_or_insert(moment);
-            Some(not_before_the_start(moment.saturating_sub(first)))
+    /// The moment; since the first frame where the element is not live, or the moment is not known.
+    fn arrival(&mut self, times: &Times, context: Context<'_>) -> Option<u64> {
+        let not_before_the_start = |time: i64| u64::try_from(time).unwrap_or(0);
+        match (times.instant, context.timebase) {
+            (Some(instant), Some(timebase)) if context.is_live => {
+                let time = signed(instant).saturating_add(self.distance.measure(timebase));
+                Some(not_before_the_start(time))
+            }
+            // Without a clock there is no running time, and another time would not go with what comes later.
+            (Some(_), None) if context.is_live => None,
+            (instant, _) => {
+                let moment = signed(instant.or(times.pts)?);
+                let first = *self.first.get_or_insert(moment);
+                Some(not_before_the_start(moment.saturating_sub(first)))
+            }
         }
     }
 }
 
 /// Takes what the producer says about its frames' caps.
-fn learn(known: &mut Option<Known>, names: &mut Names, text: &str) -> Result<NewCaps, BadFrame> {
+fn learn(
+    known: &mut Option<Known>,
+    names: &mut Names,
+    text: &str,
+    features: &[&str],
+) -> Result<NewCaps, BadFrame> {
     if known.as_ref().is_some_and(|known| known.text == text) {
         return Ok(NewCaps::Same);
     }
     let text = text.to_owned();
     if text.is_empty() {
-        *known = Some(Known { text, video: None });
+        *known = Some(Known {
+            text,
+            video: None,
+            is_dmabuf: false,
+        });
         return Ok(NewCaps::Untold);
     }
-    names.admit(caps_text::names(&text)?)?;
+    names.admit(caps_text::names_with(&text, features)?)?;
     let caps = parse(&text).ok_or(BadFrame::Caps)?;
-    let is_raw_video = caps
-        .structure(0)
-        .is_some_and(|structure| structure.name() == "video/x-raw");
+    let is_dmabuf = caps
+        .features(0)
+        .is_some_and(|features| features.contains(DMABUF));
+    let is_raw_video = !is_dmabuf
+        && caps
+            .structure(0)
+            .is_some_and(|structure| structure.name() == "video/x-raw");
     let video = match is_raw_video {
         true => Some(gst_video::VideoInfo::from_caps(&caps).map_err(|_| BadFrame::Caps)?),
         false => None,
     };
-    *known = Some(Known { text, video });
+    *known = Some(Known {
+        text,
+        video,
+        is_dmabuf,
+    });
     Ok(NewCaps::Told(caps))
 }
 

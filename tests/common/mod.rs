@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod client;
+pub mod fd_wire;
 pub mod frames;
 pub mod producer;
 pub mod random;

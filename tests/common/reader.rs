@@ -31,6 +31,8 @@ const HOLD: &str = "SHM_READER_HOLD";
 const CHAIN: &str = "SHM_READER_CHAIN";
 /// Read with `shmsrc-rs` instead of `shmsrc`, with these properties.
 const OURS: &str = "SHM_READER_OURS";
+/// Read with another element that has a `socket-path`, such as `unixfdsrc`.
+const ELEMENT: &str = "SHM_READER_ELEMENT";
 /// Let the sink keep its last sample, as sinks do by default.
 const LAST_SAMPLE: &str = "SHM_READER_LAST_SAMPLE";
 
@@ -67,10 +69,13 @@ pub fn run_if_asked() {
             let description = format!("shmsrc-rs socket-path={path} {properties}");
             gst::parse::launch(&description).unwrap()
         }
-        Err(_) => gst::ElementFactory::make("shmsrc")
-            .property("socket-path", &path)
-            .build()
-            .unwrap(),
+        Err(_) => {
+            let element = std::env::var(ELEMENT);
+            gst::ElementFactory::make(element.as_deref().unwrap_or("shmsrc"))
+                .property("socket-path", &path)
+                .build()
+                .unwrap()
+        }
     };
     let sink = gst_app::AppSink::builder()
         .sync(false)
@@ -247,6 +252,8 @@ pub struct ReaderOptions<'a> {
     pub last_sample: bool,
     /// Read with `shmsrc-rs`, with these properties.
     pub ours: Option<&'a str>,
+    /// Read with this element instead of `shmsrc`.
+    pub element: Option<&'a str>,
     /// A command that runs the reader, such as unshare with its options.
     pub inside: &'a [&'a str],
 }
@@ -279,6 +286,9 @@ impl Reader {
         }
         if let Some(properties) = options.ours {
             command.env(OURS, properties);
+        }
+        if let Some(element) = options.element {
+            command.env(ELEMENT, element);
         }
         if options.last_sample {
             command.env(LAST_SAMPLE, "1");

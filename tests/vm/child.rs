@@ -173,6 +173,19 @@ impl Process {
         Ok(memory)
     }
 
+    pub fn stop(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    pub fn resume(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.child.id() as i32).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     /// How it has ended, if it has.
     pub fn crash(&mut self) -> Option<String> {
         std::thread::sleep(Duration::from_millis(100));

@@ -137,3 +137,32 @@ fn a_usb_camera_fills_downstreams_pool() {
     assert_eq!(memory(&source), "downstream");
     assert_eq!(source.error(), None);
 }
+
+/// A driver writes to DMABUFs and to nothing else: memory without a name, such as unixfdsink offers, is left alone and said.
+#[test]
+fn what_is_no_dmabuf_is_left_alone_by_a_driver() {
+    let Some(_alone) = in_machine() else {
+        return;
+    };
+    let _camera = UsbCamera::plugged();
+    for pool in [true, false] {
+        let offer = Offer { pool, ..GOOD };
+        let (source, _allocator) = offered("Virtual0", "! video/x-raw,width=640,height=480", offer);
+        let camera = crate::camera::ID;
+        source.element.set_property("camera-name", camera);
+        source.set_state(gst::State::Playing);
+        let mut order = Order::default();
+        for _ in 0..30 {
+            let sample = source.pull().unwrap();
+            let buffer = sample.buffer().unwrap();
+            order.next(number(&mapped(buffer), 640, 128), buffer.offset());
+        }
+        assert_ne!(memory(&source), "downstream");
+        let stats: gst::Structure = source.element.property("stats");
+        let pads: gst::Structure = stats.get("pads").unwrap();
+        let pad: gst::Structure = pads.get("src").unwrap();
+        let refused: &str = pad.get("memory-refused").unwrap();
+        assert!(refused.contains("no DMABUF"), "{refused}");
+        assert_eq!(source.error(), None);
+    }
+}

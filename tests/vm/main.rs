@@ -16,6 +16,7 @@ mod exported;
 
 mod dmabuf;
 mod drm;
+mod fd;
 mod import;
 mod memory;
 mod peer;

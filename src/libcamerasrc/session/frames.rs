@@ -74,6 +74,8 @@ impl PeerMemory {
 pub struct Io {
     pub mode: IoMode,
     pub peer: Option<PeerMemory>,
+    /// Frames that are wanted; 0: as many as the camera says.
+    pub frames: u32,
 }
 
 /// Slots of another element's area.
@@ -115,7 +117,7 @@ impl Frames {
             Some(Err(unfit)) => Some(unfit),
             None => None,
         };
-        let (layouts, origin) = made(device, index, choice, agreed, io.mode)?;
+        let (layouts, origin) = made(device, index, choice, agreed, io)?;
         Ok(Self {
             planes: plane_layout(choice, agreed, &layouts),
             kind: match origin {
@@ -200,8 +202,9 @@ fn made(
     index: usize,
     choice: &Choice,
     agreed: &StreamConfig,
-    mode: IoMode,
+    io: &Io,
 ) -> Result<(Vec<FrameLayout>, Origin), CameraError> {
+    let mode = io.mode;
     let mut refused = None;
     if mode != IoMode::DmabufImport {
         match device.export_frames(index) {
@@ -211,7 +214,7 @@ fn made(
         }
     }
     let (frames, origin) =
-        own_frames(choice, agreed, mode).map_err(|error| CameraError::Allocation {
+        own_frames(choice, agreed, io).map_err(|error| CameraError::Allocation {
             camera: device.id().to_owned(),
             reason: error.to_string(),
         })?;
@@ -225,7 +228,7 @@ fn made(
 fn own_frames(
     choice: &Choice,
     agreed: &StreamConfig,
-    mode: IoMode,
+    io: &Io,
 ) -> io::Result<(Vec<FrameLayout>, Origin)> {
     let planes = packed_planes(choice.media.video_format(), agreed);
     let end = planes.iter().map(|(offset, length)| offset + length).max();
@@ -242,16 +245,19 @@ fn own_frames(
                 planes: planes.iter().map(plane).collect(),
             })
         };
-        (0..agreed.buffer_count.max(1)).map(frame).collect()
+        // Of ours there can be more than the camera takes at a time, for consumers that hold some.
+        (0..agreed.buffer_count.max(io.frames).max(1))
+            .map(frame)
+            .collect()
     };
-    if mode == IoMode::DmabufImport {
+    if io.mode == IoMode::DmabufImport {
         match all(&|| dmabuf::create(NAME, size)) {
             Ok(frames) => return Ok((frames, Origin::Heap)),
             Err(error) if choice.media.is_dmabuf() => return Err(error),
             Err(_) => (),
         }
     }
-    Ok((all(&|| memfd::create(NAME, size))?, Origin::Memfd))
+    Ok((all(&|| memfd::create_sealed(NAME, size))?, Origin::Memfd))
 }
 
 const NAME: &str = "libcamera-frame";

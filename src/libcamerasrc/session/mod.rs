@@ -192,6 +192,14 @@ impl Session {
                 driver.lend_out(index, slots.at_a_time);
             }
         }
+        // As many as the camera takes at a time, if there are more frames than that.
+        let more = |(frames, agreed): (&Frames, &StreamConfig)| {
+            let few = agreed.buffer_count as usize;
+            (frames.slots.is_none() && frames.layouts.len() > few).then_some(few)
+        };
+        if let Some(few) = frames.iter().zip(&agreed).filter_map(more).min() {
+            driver.limit_requests(few);
+        }
         let requests = driver.request_count();
         let state = Arc::new(LoopState::new(driver, wake, clock::monotonic));
         let stale: Arc<AtomicBool> = Arc::default();

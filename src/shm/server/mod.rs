@@ -25,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+pub use super::slots::Need;
 use super::{
     client::{Client, ClientId, Frame, Next, Peer},
     layout::Limits,
@@ -272,6 +273,19 @@ impl Server {
     pub fn handle_claim_dropped(&mut self, claim: &Claim) {
         self.unpin(claim.generation, claim.slot);
         self.retire();
+    }
+
+    /// The claimed slot cannot be filled: the frame is dropped for everybody.
+    pub fn handle_claim_unfilled(&mut self, claim: &Claim) {
+        self.counters.dropped_no_slot += 1;
+        self.handle_claim_dropped(claim);
+    }
+
+    /// Whether somebody needs what is in that slot. Of areas that are gone somebody may still look at anything.
+    pub fn need(&self, generation: u32, slot: usize) -> Need {
+        let mut areas = self.areas.iter();
+        let area = areas.find(|area| area.generation() == generation);
+        area.map_or(Need::Lost, |area| area.need(slot))
     }
 
     /// A client acked the frame at `offset`. On `Err` it is to be disconnected. An ack of a client that is gone means nothing.

@@ -138,11 +138,11 @@ impl Control {
 
     pub(super) fn take_on(&mut self, newcomer: Newcomer) {
         let now = self.shared.now();
-        let connected = self
-            .shared
-            .lock()
-            .server
-            .handle_connect(newcomer.facts.clone(), now);
+        let (connected, passes_fds) = {
+            let mut state = self.shared.lock();
+            let connected = state.server.handle_connect(newcomer.facts.clone(), now);
+            (connected, state.table.is_some())
+        };
         let Newcomer { peer, facts } = newcomer;
         let id = match connected {
             Ok(id) => id,
@@ -175,7 +175,7 @@ impl Control {
             self.shared.lock().server.handle_disconnect(id);
             return;
         }
-        let connection = Connection::new(id, Arc::new(peer), process, facts);
+        let connection = Connection::new(id, Arc::new(peer), process, facts, passes_fds);
         gst::info!(CAT, "{} connected", connection.name());
         self.notifier.notify(Event::Client(
             notifier::Change::Connected,

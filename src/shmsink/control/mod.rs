@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, io, time::Duration};
 
 use super::{
     CAT,
+    fd::table::Idle,
     notifier::{self, Event, Notifier},
     settings::Allowed,
     shared::Shared,
@@ -211,13 +212,19 @@ impl Control {
         }
     }
 
-    /// Gives back memory that nobody needs.
+    /// Gives back memory and frames that nobody needs.
     fn tidy(&mut self) {
-        let (retired, freed) = {
+        let (retired, freed, idle) = {
             let mut state = self.shared.lock();
             let freed = state.take_freed();
-            (state.take_retired(), freed)
+            (
+                state.take_retired(),
+                freed,
+                state.take_idle_frames(Idle::Upstreams),
+            )
         };
+        // Their owners are told.
+        drop(idle);
         reaper::give_back_later(freed);
         area::remove(retired);
     }
@@ -232,7 +239,7 @@ impl Control {
             server.is_stalled(connection.id) || server.is_told(connection.id)
         }) && self.connections.values().all(|connection| {
             let stalled = self.shared.lock().server.is_stalled(connection.id);
-            stalled || connection.is_heard()
+            stalled || (connection.is_heard() && connection.knows_end())
         });
         if done {
             self.shared.drained();
