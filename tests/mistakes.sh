@@ -276,6 +276,8 @@ mistakes=(a_camera_that_is_not_there a_name_that_fits_two_cameras no_camera_at_a
     users_by_name a_value_out_of_range a_reader_without_a_path a_reader_whose_producer_is_not_there a_reader_that_is_not_to_wait
     a_reader_with_other_caps a_stock_reader_without_caps a_stock_reader_of_a_dead_socket a_plugin_that_gstreamer_does_not_find)
 
+# shellcheck source=pipelines/env.sh
+(. "$root/pipelines/env.sh") || exit 1
 gst-launch-1.0 libcamerasrc-rs camera-name=VirtualTiny pace=true ! video/x-raw,framerate=30/1 ! shmsink-rs socket-path="$socket" \
     >"$private/shared" 2>&1 </dev/null &
 running=$!
