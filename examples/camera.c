@@ -204,7 +204,7 @@ main (int argc, char **argv)
   }
   GstDeviceProviderFactory *provider = gst_device_provider_factory_find ("libcameraprovider-rs");
   if (provider == NULL) {
-    g_printerr ("GStreamer does not find the plugin: GST_PLUGIN_PATH\n");
+    g_printerr ("GStreamer does not find the plugin: export GST_PLUGIN_PATH=.../target/plugins of the checkout, or install the package\n");
     return 2;
   }
   gst_object_unref (provider);
@@ -214,6 +214,9 @@ main (int argc, char **argv)
   GstBus *bus = gst_device_monitor_get_bus (program.monitor);
   gst_bus_add_watch (bus, on_device, &program);
   gst_device_monitor_start (program.monitor);
+  /* Those that are here are listed; what the monitor has told of them is not news. */
+  gst_bus_set_flushing (bus, TRUE);
+  gst_bus_set_flushing (bus, FALSE);
 
   GList *devices = gst_device_monitor_get_devices (program.monitor);
   GstDevice *chosen = NULL;

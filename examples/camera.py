@@ -32,6 +32,9 @@ class Program:
         self.monitor.get_bus().add_signal_watch()
         self.monitor.get_bus().connect("message", self.on_device)
         self.monitor.start()
+        # Those that are here are listed; what the monitor has told of them is not news.
+        self.monitor.get_bus().set_flushing(True)
+        self.monitor.get_bus().set_flushing(False)
         cameras = [device for device in self.monitor.get_devices() if camera_id(device)]
         for device in cameras:
             print(f"camera {camera_id(device)}: {device.get_display_name()}")
@@ -134,7 +137,7 @@ def main():
     if len(sys.argv) not in (2, 3):
         sys.exit("usage: camera.py SOCKET [CAMERA]")
     if not Gst.DeviceProviderFactory.find("libcameraprovider-rs"):
-        sys.exit("GStreamer does not find the plugin: GST_PLUGIN_PATH")
+        sys.exit("GStreamer does not find the plugin: export GST_PLUGIN_PATH=.../target/plugins of the checkout, or install the package")
     program = Program(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)
     try:
         program.loop.run()

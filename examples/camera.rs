@@ -154,6 +154,9 @@ fn run(socket: String, wanted: Option<String>) -> Result<ExitCode> {
     let monitor = gst::DeviceMonitor::new();
     monitor.add_filter(Some("Video/Source"), None);
     monitor.start()?;
+    // Those that are here are listed; what the monitor has told of them is not news.
+    monitor.bus().set_flushing(true);
+    monitor.bus().set_flushing(false);
     let mut program = Program {
         socket,
         wanted,

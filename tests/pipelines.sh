@@ -375,6 +375,7 @@ is_a_camera_program() { # COMMAND...
         GST_PLUGIN_PATH="$root/target/plugins" has_frames 15 15 shmsrc-rs socket-path="$socket" num-buffers=15 ! video/x-raw,width=64,height=64 &&
         echo brightness=0.5 >&7 && tells '^brightness was set$' && tells "^warning: this camera has no control 'brightness': it is ignored" &&
         echo nonsense >&7 && tells "^'nonsense' is no CONTROL=VALUE of libcamerasrc-rs$" || status=1
+    ! grep ' has come$' "$out" || { echo "that is no news"; status=1; }
     echo quit >&7
     exec 7>&-
     wait "$pid" || { echo "status $?"; status=1; }
