@@ -23,3 +23,10 @@ export SOCKET="${SOCKET:-${XDG_RUNTIME_DIR:-/tmp}/camera.sock}"
 export CAPS="${CAPS:-video/x-raw,format=NV12,width=1280,height=720,framerate=30/1}"
 # How many frames; -1 goes on until Ctrl-C.
 export FRAMES="${FRAMES:--1}"
+
+# Ends a pipeline that cannot work here, with what is to be installed. Status 77 tells tests so.
+need() { # ELEMENT PACKAGE
+    gst-inspect-1.0 --exists "$1" && return 0
+    echo "$(basename "$0"): the element $1 is missing: install the package $2" >&2
+    exit 77
+}

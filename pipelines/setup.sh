@@ -5,6 +5,7 @@
 #                                   the system's, otherwise one built below target/libcamera
 #   pipelines/setup.sh --private    that build also where the system has libcamera (virtual cameras can be configured there only)
 #   pipelines/setup.sh --peer       and upstream's libcamerasrc beside it, for comparisons
+#   pipelines/setup.sh --package    a libcamera for a Debian package to carry, where the system's is too old (packaging/deb.sh asks for it)
 #
 # An interrupted or failed run leaves nothing half-finished behind: run it again.
 set -euo pipefail
@@ -12,11 +13,14 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 prefix="$root/target/libcamera"
 work="$root/target/setup"
 log="$work/setup.log"
-private=no peer=no
+# Where a package's own libcamera will live; it looks for its parts there.
+packaged=/usr/lib/gstreamer1.0-libcamera-rs
+private=no peer=no package=no
 for argument; do
     case $argument in
         --private) private=yes ;;
         --peer) private=yes peer=yes ;;
+        --package) package=yes ;;
         -h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) echo "setup: unknown argument '$argument'; see pipelines/setup.sh --help" >&2; exit 2 ;;
     esac
@@ -39,7 +43,7 @@ packages=(
     libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
     gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
     gstreamer1.0-plugins-ugly gstreamer1.0-plugins-base-apps # x264enc, gst-device-monitor-1.0
-    python3-gi gir1.2-gstreamer-1.0 # examples in Python
+    python3-gi gir1.2-gstreamer-1.0 python3-numpy # examples and pipelines in Python
 )
 # What building libcamera itself takes.
 libcamera_packages=(
@@ -98,8 +102,8 @@ meson_options() {
     done
 }
 
-build_libcamera() {
-    local options
+build_libcamera() { # PREFIX PLACE: what is to live at PREFIX is put at PLACE
+    local options prefix=$1 place=$2
     # Debian's meson needs Debian's python and its modules.
     local -x PATH=/usr/bin:/bin
     # libcamera would take its version from the git repository that it finds: ours.
@@ -115,8 +119,9 @@ build_libcamera() {
     install -D -m 644 "$root/pipelines/virtual.yaml" "$work/stage$prefix/share/libcamera/pipeline/virtual/virtual.yaml"
     # Other builds see the whole of it or nothing.
     echo "$prefix peer=$peer" >"$work/stage$prefix/.built"
-    rm -rf "$prefix"
-    mv "$work/stage$prefix" "$prefix"
+    rm -rf "$place"
+    mkdir -p "$(dirname "$place")"
+    mv "$work/stage$prefix" "$place"
     rm -rf "$work/build" "$work/stage"
 }
 
@@ -124,6 +129,16 @@ build_libcamera() {
 forget_bindings_to_another_libcamera() {
     local target=${CARGO_TARGET_DIR:-$root/target}
     rm -rf "$target"/*/build/libcamera-sys-* "$target"/*/.fingerprint/libcamera-sys-*
+}
+
+libcamera_to_package() {
+    local place="$root/target/package/libcamera"
+    if ! grep -qsxF "$packaged peer=no" "$place/.built"; then
+        install_packages "${libcamera_packages[@]}"
+        [ -f "$work/source/meson.build" ] || download_source
+        build_libcamera "$packaged" "$place"
+    fi
+    say "libcamera for a package, at target/package/libcamera"
 }
 
 private_libcamera() {
@@ -134,7 +149,7 @@ private_libcamera() {
         esac
         install_packages "${libcamera_packages[@]}"
         [ -f "$work/source/meson.build" ] || download_source
-        build_libcamera
+        build_libcamera "$prefix" "$prefix"
         forget_bindings_to_another_libcamera
     fi
     install -D -m 644 "$root/pipelines/virtual.yaml" "$prefix/share/libcamera/pipeline/virtual/virtual.yaml"
@@ -176,7 +191,7 @@ exec 9>"$work/lock"
 flock -n 9 || { say "waiting for another set-up of this checkout"; flock 9; }
 : >"$log"
 install_packages "${packages[@]}"
-libcamera
+if [ $package = yes ]; then libcamera_to_package; else libcamera; fi
 # Where GStreamer is to look for a release build. Not target/release itself: it would look into everything below it.
 mkdir -p "$root/target/plugins"
 ln -sfn ../release/libgstlibcamerars.so "$root/target/plugins/libgstlibcamerars.so"

@@ -5,7 +5,37 @@
 //! - `shmsrc-rs`: its companion reader, with caps, timestamps and metas.
 //! - `libcameraprovider-rs`: a device provider that tells of cameras that come and go.
 //!
+//! # In an application
+//!
+//! As a plugin it needs nothing but to be found (`GST_PLUGIN_PATH`, or the package). Linked into a program it needs one call after `gst::init()`, and is then
+//! there whether or not it is installed:
+//!
+//! ```no_run
+//! use gst::prelude::*;
+//!
+//! gst::init()?;
+//! gstlibcamerars::plugin_register_static()?;
+//! let pipeline = gst::parse::launch("libcamerasrc-rs name=camera ! videoconvert ! appsink name=frames")?;
+//! pipeline.set_state(gst::State::Playing)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! `examples/camera.rs` is a whole program. What an embedder should know:
+//!
+//! - **Everything goes through GStreamer**: properties, signals, messages, metas. They are documented by `gst-inspect-1.0` and in `docs/elements/`. The Rust items of
+//!   this crate are for its own parts and its tests, and change with any version; [`plugin_register_static`] stays.
+//! - **One user of libcamera in a process.** libcamera aborts on a second one: keep upstream's plugin out (`GST_PLUGIN_FEATURE_RANK`). Any number of
+//!   `libcamerasrc-rs` share one.
+//! - **Errors are messages on the bus**, each with a text for people that says what to do. `gst::ResourceError::NotFound` is a camera that is not there (any more): wait
+//!   for `libcameraprovider-rs` to tell that it has come, and start again.
+//! - **NULL takes no time**, whatever camera, downstream and readers do. Samples may be kept beyond it.
+//! - **A frame is the camera's again** when its last memory is dropped. Who keeps frames keeps the camera waiting (or asks for more: `buffer-count`).
+//! - **`shmsrc-rs` installs a handler for SIGBUS**, which passes on what is not its own. A program that installs one later passes on what it does not know.
+//! - **Features**: `plugin` (the elements, default), `libcamera` (default; without it the elements build where there is no libcamera). `simulated` and `harness` are for tests.
+//!
 //! # Architecture
+//!
+//! Drawn: `docs/architecture.md`.
 //!
 //! ## Floors
 //!

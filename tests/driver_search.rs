@@ -787,8 +787,12 @@ fn every_order_of_every_event_of_the_camera() {
 /// Of our own memory there can be more frames than the camera takes at a time.
 #[test]
 fn every_order_with_fewer_requests_than_frames() {
-    for policy in POLICIES {
-        for (frames, most) in [(&[3][..], 2), (&[3], 1), (&[2, 1], 2)] {
+    // Two streams are many orders: they are taken with the usual policy alone.
+    for (place, policy) in POLICIES.into_iter().enumerate() {
+        for (frames, most) in [(&[3][..], 1), (&[2, 1], 2)] {
+            if place > 0 && frames.len() > 1 {
+                continue;
+            }
             let mut first = World::new(frames, policy);
             first.driver.limit_in_flight(most);
             first.most_in_flight = most;

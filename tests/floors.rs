@@ -148,6 +148,65 @@ fn no_file_uses_a_higher_floor() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
+/// The rooms that a page names, each with the floor that it says: `| 4 | `video/` | ...`.
+fn rooms_of_page(page: &str) -> Vec<(String, u8)> {
+    page.lines()
+        .filter_map(|line| {
+            let mut cells = line.split('|').map(str::trim).skip(1);
+            let floor = cells.next()?.parse().ok()?;
+            let room = cells.next()?.trim_matches(['`', '/']);
+            (room != "lib.rs").then(|| (room.to_owned(), floor))
+        })
+        .collect()
+}
+
+/// The rooms of the figure, which are its texts of that class.
+fn rooms_of_figure(figure: &str) -> Vec<String> {
+    let texts = figure.split("<text").skip(1);
+    texts
+        .filter(|text| text.split('>').next().unwrap().contains("room"))
+        .map(|text| text.split(['>', '<']).nth(1).unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_architecture_page_names_every_room_and_no_other() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/architecture.md")).unwrap();
+    let figure = fs::read_to_string(root.join("docs/floors.svg")).unwrap();
+    let mut there: Vec<String> = fs::read_dir(root.join("src"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "lib.rs")
+        .map(|name| name.trim_end_matches(".rs").to_owned())
+        .collect();
+    there.sort();
+    let mut named = rooms_of_page(&page);
+    for (room, floor) in &named {
+        assert_eq!(floor_of(room), Some(*floor), "the floor of {room}");
+    }
+    named.sort();
+    let named: Vec<String> = named.into_iter().map(|(room, _)| room).collect();
+    assert_eq!(named, there, "docs/architecture.md");
+    let mut drawn = rooms_of_figure(&figure);
+    drawn.sort();
+    assert_eq!(drawn, there, "docs/floors.svg");
+    // Files that it sends somebody to.
+    for word in page.split('`').skip(1).step_by(2) {
+        let path = Path::new(word);
+        let is_file = path
+            .extension()
+            .is_some_and(|ending| ["rs", "sh"].iter().any(|known| ending == *known));
+        if is_file && word.contains('/') && !word.contains('*') {
+            let exists = root.join(word).is_file() || root.join("src").join(word).is_file();
+            assert!(
+                exists,
+                "docs/architecture.md names {word}, which is not there"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_checker_sees_each_kind_of_fault() {
     for (file, text) in [

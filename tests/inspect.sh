@@ -4,7 +4,7 @@
 # be printed.
 #
 #   tests/inspect.sh             compares
-#   tests/inspect.sh --update    writes what is printed now; read the difference before it is committed
+#   tests/inspect.sh --update    writes what is printed now, and docs/elements/*.md of it; read the difference before it is committed
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GST_PLUGIN_PATH="$PWD/target/plugins" G_DEBUG=fatal-warnings LIBCAMERA_LOG_LEVELS='*:ERROR'
@@ -46,4 +46,7 @@ elif [ -f "$golden" ]; then
 else
     virtual_cameras | grep -q 'camera-name=VirtualTiny' || { echo "gst-device-monitor-1.0 does not list the virtual cameras"; status=1; }
 fi
+
+# The pages of the elements are made of these texts.
+if [ "${1-}" = --update ]; then docs/elements.sh; else docs/elements.sh --check || status=1; fi
 exit $status

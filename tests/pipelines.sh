@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Runs every pipeline of pipelines/ and every example of examples/, and looks at what came out. Prints one line per test as libtest does; tests/run.sh
 # counts them. A pipeline or an example without a test here is a failure.
+#
+#   tests/pipelines.sh [TEST...]    all, or these
+#
 # shellcheck disable=SC2317 # the tests are called by their names
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -40,12 +43,108 @@ preview() {
     FRAMES=30 SINK="filesink location=$private/shown" within 60 "$pipelines/preview.sh" && is_size "$private/shown" $((30 * frame))
 }
 
+# How many frames come out of a pipeline.
+frames_of() {
+    within 60 gst-launch-1.0 -v "$@" ! fakesink silent=false 2>&1 | grep -c 'chain   \*\*\*'
+}
+
+has_frames() { # LEAST MOST PIPELINE...
+    local frames least=$1 most=$2
+    shift 2
+    frames=$(frames_of "$@")
+    ((frames >= least && frames <= most)) || { echo "$frames frames, not $least to $most: $*"; return 1; }
+}
+
+jpegs_in_avi() { # FILE FRAMES
+    has_frames "$2" "$2" filesrc location="$1" ! avidemux ! jpegdec ! video/x-raw,width=1280,height=720,framerate=30/1
+}
+
+h264_in_mp4() { # FILE FRAMES
+    has_frames "$2" "$2" filesrc location="$1" ! qtdemux ! h264parse ! openh264dec ! video/x-raw,width=1280,height=720
+}
+
 record() {
-    local frames
-    FRAMES=60 within 60 "$pipelines/record.sh" "$private/recording.avi" || return 1
-    frames=$(within 60 gst-launch-1.0 -v filesrc location="$private/recording.avi" ! avidemux ! jpegdec ! \
-        video/x-raw,width=1280,height=720,framerate=30/1 ! fakesink silent=false | grep -c 'chain   \*\*\*')
-    [ "$frames" = 60 ] || { echo "the recording has $frames frames, not 60"; return 1; }
+    FRAMES=60 within 60 "$pipelines/record.sh" "$private/recording.avi" && jpegs_in_avi "$private/recording.avi" 60
+}
+
+h264() {
+    FRAMES=60 within 60 "$pipelines/h264.sh" "$private/recording.mp4" && h264_in_mp4 "$private/recording.mp4" 60
+}
+
+two_streams() {
+    FRAMES=60 SINK="filesink async=false location=$private/small" within 60 "$pipelines/two-streams.sh" "$private/two.mp4" &&
+        h264_in_mp4 "$private/two.mp4" 60 || return 1
+    local size
+    size=$(stat -c %s "$private/small")
+    # RGB of 640x480; the end may come a frame earlier or later, and a frame that nobody has taken gives way to a newer one.
+    ((size % 921600 == 0 && size >= 50 * 921600 && size <= 64 * 921600)) || { echo "the small stream has $size bytes"; return 1; }
+}
+
+raw() {
+    # This camera has no raw stream, and the pipeline says so; what comes behind it is shown another source.
+    if within 20 "$pipelines/raw.sh" "$private/raw" >"$private/refused" 2>&1; then return 1; fi
+    grep -q "offers no stream for raw; choose another stream-role" "$private/refused" || { cat "$private/refused"; return 1; }
+    SOURCE="videotestsrc num-buffers=3 ! video/x-bayer,format=rggb,width=1280,height=720" within 20 "$pipelines/raw.sh" "$private/raw" &&
+        is_size "$private/raw" $((3 * 1280 * 720)) && is_picture "$private/raw.png"
+}
+
+mjpeg() {
+    if within 20 "$pipelines/mjpeg.sh" "$private/mjpeg.avi" >"$private/refused" 2>&1; then return 1; fi
+    grep -q "videoconvert ! jpegenc. behind the camera" "$private/refused" || { cat "$private/refused"; return 1; }
+    SOURCE="videotestsrc num-buffers=20 ! video/x-raw,width=1280,height=720,framerate=30/1 ! jpegenc" \
+        within 20 "$pipelines/mjpeg.sh" "$private/mjpeg.avi" && jpegs_in_avi "$private/mjpeg.avi" 20
+}
+
+timelapse() {
+    # Every tenth of 90 frames.
+    FRAMES=90 SPEED=10 within 30 "$pipelines/timelapse.sh" "$private/lapse.mkv" &&
+        has_frames 8 11 filesrc location="$private/lapse.mkv" ! matroskademux ! jpegdec ! video/x-raw,width=1280,height=720
+}
+
+two_cameras() {
+    FRAMES=30 SINK="filesink location=$private/both" within 30 "$pipelines/two-cameras.sh" && is_size "$private/both" $((30 * 460800)) || return 1
+    # A line through both in the last frame (I420): the corner has a picture of its own, the rest the other camera's.
+    local line=$((29 * 460800 + 400 * 640))
+    for place in $line $((line + 480)); do
+        [ "$(od -An -v -tu1 -w1 -j "$place" -N 160 "$private/both" | sort -u | wc -l)" -gt 2 ] || { echo "nothing to see at $place"; return 1; }
+    done
+}
+
+still() {
+    mkdir "$private/stills"
+    COUNT=3 EVERY=0.3 within 30 "$pipelines/still.py" "$private/stills" >"$private/still.out" || return 1
+    cat "$private/still.out"
+    [ "$(grep -cE '^still [1-9][0-9]*: done$' "$private/still.out")" = 3 ] || return 1
+    for index in 0 1 2; do
+        has_frames 1 1 filesrc location="$private/stills/still$index.jpg" ! jpegparse ! jpegdec ! video/x-raw,width=1920,height=1080 || return 1
+    done
+    has_frames 20 200 filesrc location="$private/stills/video.avi" ! avidemux ! jpegdec ! video/x-raw,width=1280,height=720
+}
+
+bracket() {
+    # This camera knows no exposure: it is told of the controls, says that it has none, and takes its pictures.
+    mkdir "$private/brackets"
+    EXPOSURES=500,2000 within 30 "$pipelines/bracket.py" "$private/brackets" >"$private/bracket.out" || return 1
+    cat "$private/bracket.out"
+    grep -q "this camera has no control 'exposure-time'" "$private/bracket.out" &&
+        grep -q '^picture 0: ' "$private/bracket.out" && grep -q '^picture 1: ' "$private/bracket.out" || return 1
+    for index in 0 1; do
+        has_frames 1 1 filesrc location="$private/brackets/bracket$index.jpg" ! jpegparse ! jpegdec || return 1
+    done
+}
+
+# Somebody watches while it streams.
+stream() {
+    local status=0 pid address="srt://127.0.0.1:$((20000 + RANDOM % 10000))"
+    FRAMES=300 ADDRESS=$address within 40 "$pipelines/stream.sh" >"$private/stream.out" 2>&1 &
+    pid=$!
+    sleep 1
+    within 10 gst-launch-1.0 -q srtsrc uri="$address" num-buffers=150 ! filesink location="$private/watched.ts" || status=1
+    kill "$pid" 2>/dev/null
+    wait "$pid"
+    [ "$?" != 77 ] || { echo "SKIPPED: stream: $(cat "$private/stream.out")"; return 0; }
+    [ "$status" = 0 ] || { cat "$private/stream.out"; return 1; }
+    has_frames 10 300 filesrc location="$private/watched.ts" ! tsdemux ! h264parse ! openh264dec ! video/x-raw,width=1280,height=720
 }
 
 # share.sh goes on until Ctrl-C, which is what ends it here.
@@ -71,12 +170,116 @@ follow() {
     FRAMES=30 SINK="filesink location=$private/followed" within 30 "$pipelines/follow.sh" && is_size "$private/followed" $((30 * frame))
 }
 
+# Two seconds of the camera, five frames a second.
+rates() {
+    FRAMES=60 RATE=5/1 SINK="filesink location=$private/slow" within 30 "$pipelines/rates.sh" || return 1
+    local size
+    size=$(stat -c %s "$private/slow")
+    ((size % frame == 0 && size >= 9 * frame && size <= 12 * frame)) || { echo "$((size / frame)) frames"; return 1; }
+}
+
+opencv() {
+    FRAMES=10 within 30 "$pipelines/opencv.py" "$private/edges.png" >"$private/opencv.out" || return 1
+    cat "$private/opencv.out"
+    # Bars: bright, with few edges, and some.
+    grep -qE '^1280x720: [1-9][0-9]*\.[0-9] of 255 bright, [0-9]+\.[0-9]+% edges$' "$private/opencv.out" &&
+        ! grep -q ' 0\.00% edges' "$private/opencv.out" &&
+        has_frames 1 1 filesrc location="$private/edges.png" ! pngdec ! video/x-raw,width=1280,height=720
+}
+
+browser() {
+    local pid address status=0 deadline=$((SECONDS + 10))
+    PORT=0 within 30 "$pipelines/browser.py" >"$private/browser.out" 2>&1 &
+    pid=$!
+    until address=$(grep -m1 -o 'http://localhost:[0-9]*' "$private/browser.out"); do
+        ((SECONDS < deadline)) || { cat "$private/browser.out"; kill "$pid"; return 1; }
+        sleep 0.1
+    done
+    # Twenty pictures of the page's stream, and one by itself: a browser reads as this does.
+    within 20 /usr/bin/python3 - "$address" "$private" <<'READ' || status=1
+import sys, urllib.request
+address, directory = sys.argv[1:]
+page = urllib.request.urlopen(address + "/").read().decode()
+assert '<img src="/camera"' in page, page
+camera = urllib.request.urlopen(address + "/camera")
+assert camera.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=picture", camera.headers
+seen = set()
+for number in range(20):
+    lines = [camera.readline().strip() for _ in range(4)]
+    assert lines[0] == b"--picture" and lines[1] == b"Content-Type: image/jpeg" and lines[3] == b"", lines
+    picture = camera.read(int(lines[2].split()[1]))
+    assert picture[:2] == b"\xff\xd8" and picture[-2:] == b"\xff\xd9" and camera.readline() == b"\r\n"
+    seen.add(picture)
+assert len(seen) > 10, f"{len(seen)} different pictures of 20"
+open(directory + "/page.jpg", "wb").write(urllib.request.urlopen(address + "/picture.jpg").read())
+READ
+    kill "$pid"
+    wait "$pid"
+    [ "$status" = 0 ] || { cat "$private/browser.out"; return 1; }
+    has_frames 1 1 filesrc location="$private/page.jpg" ! jpegparse ! jpegdec ! video/x-raw,width=1280,height=720
+}
+
+# A reader is killed, and another one reads on.
+supervise() {
+    local pid first second deadline=$((SECONDS + 20))
+    reader() { grep -o 'process [0-9]* reads' "$private/supervise.out" | sed -n "$1s/[^0-9]//gp"; }
+    waits_for() { # COMMAND...
+        until "$@"; do
+            ((SECONDS < deadline)) || { cat "$private/supervise.out"; return 1; }
+            sleep 0.1
+        done
+    }
+    has_read() { [ "$(stat -c %s "$private/supervised" 2>/dev/null || echo 0)" -ge $((3 * frame)) ]; }
+    SINK="filesink location=$private/supervised" setsid "$pipelines/supervise.sh" >"$private/supervise.out" 2>&1 &
+    pid=$!
+    waits_for has_read || { kill -KILL -- "-$pid"; return 1; }
+    first=$(reader 1)
+    kill -KILL "$first"
+    if ! waits_for grep -q 'it has ended with status 137; again in 1 s' "$private/supervise.out" || ! rm "$private/supervised" || ! waits_for has_read; then
+        kill -KILL -- "-$pid"
+        return 1
+    fi
+    second=$(reader 2)
+    cat "$private/supervise.out"
+    kill -TERM "$pid"
+    timeout 10 tail --pid="$pid" -f /dev/null || { echo "it does not end"; kill -KILL -- "-$pid"; return 1; }
+    [ -n "$second" ] && [ "$second" != "$first" ] && ! kill -0 "$second" 2>/dev/null
+}
+
+shm_top() {
+    local pid socket="$private/top"
+    FRAMES=120 SOCKET="$socket" within 30 "$pipelines/shm-top.py" >"$private/top.out" 2>&1 &
+    pid=$!
+    FRAMES=75 SINK=fakesink SOCKET="$socket" within 30 "$pipelines/follow.sh" || { kill "$pid"; return 1; }
+    wait "$pid" || { cat "$private/top.out"; return 1; }
+    cat "$private/top.out"
+    grep -qE '^[0-9:]{8}  (2[5-9]|3[0-5]) frames/s, [0-9]+ of 70 slots free, [0-9]+ MiB, dropped for all 0' "$private/top.out" &&
+        grep -qE '^ +[0-9]+ gst-launch-1.0 +active +(2[5-9]|3[0-5]) frames/s, missed 0, holds [0-4], takes [0-9.]+ ms$' "$private/top.out" &&
+        grep -q 'gst-launch-1.0 (process [0-9]*) is disconnected' "$private/top.out"
+}
+
 isolated() {
     if ! unshare --mount --net true 2>/dev/null && ! unshare --map-root-user --mount --net true 2>/dev/null; then
         echo "SKIPPED: isolated: no mount namespace for this user"
         return 0
     fi
     FRAMES=30 SINK="filesink location=$private/isolated" within 30 "$pipelines/isolated.sh" && is_size "$private/isolated" $((30 * frame))
+}
+
+# What arrives is looked at; that nothing is copied takes DMABUFs, and tests/vm/fd.rs shows it.
+share_fd() {
+    local socket="$private/fd" status=0 pid deadline=$((SECONDS + 20))
+    FRAMES=300 SOCKET="$socket" within 40 "$pipelines/share-fd.sh" >"$private/fd.out" 2>&1 &
+    pid=$!
+    until [ -S "$socket" ]; do
+        ((SECONDS < deadline)) || { cat "$private/fd.out"; return 1; }
+        sleep 0.1
+    done
+    FRAMES=30 SOCKET="$socket" SINK="filesink location=$private/by-fd" within 30 "$pipelines/follow.sh" && is_size "$private/by-fd" $((30 * frame)) || status=1
+    [ "$(od -An -v -tx1 -w3 -N 100000 "$private/by-fd" | sort -u | head -4 | wc -l)" -gt 2 ] || status=1
+    kill "$pid"
+    wait "$pid"
+    return "$status"
 }
 
 survive() {
@@ -148,6 +351,57 @@ metadata_py() {
     tells_of_frames "$root/examples/metadata.py"
 }
 
+# A program that shares a camera, is told things while it does, and says what happens. That it survives an unplugging is not to be had without a camera
+# that can be unplugged: what the element does then is shown in tests/vm/unplug.rs. Here one camera is waited for that never comes.
+is_a_camera_program() { # COMMAND...
+    local socket="$private/program" out="$private/program.out" status=0 pid
+    export GST_PLUGIN_PATH="${PLUGIN_PATH-$root/target/plugins}" LIBCAMERA_LOG_LEVELS='*:FATAL'
+    tells() { # PATTERN
+        local deadline=$((SECONDS + 15))
+        until grep -qE -- "$1" "$out"; do
+            ((SECONDS < deadline)) || { echo "it does not say: $1"; cat "$out"; return 1; }
+            sleep 0.1
+        done
+    }
+    rm -f "$private/told" "$out"
+    mkfifo "$private/told"
+    # For reading and writing, which waits for nobody.
+    exec 7<>"$private/told"
+    within 60 "$@" "$socket" VirtualTiny <&7 >"$out" 2>&1 &
+    pid=$!
+    tells '^camera Virtual0: Virtual Camera \(front\)$' && tells '^camera VirtualTiny: Virtual Tiny Camera \(back\)$' &&
+        tells '^control frame-duration-limits: control, min=\(gint64\)[0-9]+, max=\(gint64\)1000000;$' &&
+        tells "^VirtualTiny is shared at $socket$" && tells '^frame 0: libcamera, .*sensor-timestamp=\(gint64\)[0-9]' && tells '^frame 30: libcamera, ' &&
+        GST_PLUGIN_PATH="$root/target/plugins" has_frames 15 15 shmsrc-rs socket-path="$socket" num-buffers=15 ! video/x-raw,width=64,height=64 &&
+        echo brightness=0.5 >&7 && tells '^brightness was set$' && tells "^warning: this camera has no control 'brightness': it is ignored" &&
+        echo nonsense >&7 && tells "^'nonsense' is no CONTROL=VALUE of libcamerasrc-rs$" || status=1
+    ! grep ' has come$' "$out" || { echo "that is no news"; status=1; }
+    echo quit >&7
+    exec 7>&-
+    wait "$pid" || { echo "status $?"; status=1; }
+    [ ! -e "$socket" ] || { echo "the socket is left"; status=1; }
+    echo quit | within 20 "$@" "$socket" nobody >"$out" || status=1
+    tells '^waiting for nobody$' || status=1
+    return "$status"
+}
+
+camera_rs() {
+    (cd "$root" && cargo build --release --example camera --target-dir target) || return 1
+    # The plugin is in the program: GStreamer is told of none.
+    PLUGIN_PATH='' is_a_camera_program "$root/target/release/examples/camera"
+}
+
+camera_c() {
+    local flags
+    flags=$(pkg-config --cflags --libs gstreamer-1.0) || return 1
+    # shellcheck disable=SC2086 # several flags
+    cc -Wall -Wextra -Werror "$root/examples/camera.c" -o "$private/camera-c" $flags && is_a_camera_program "$private/camera-c"
+}
+
+camera_py() {
+    is_a_camera_program "$root/examples/camera.py"
+}
+
 every_example_has_a_test() {
     local file name
     for file in "$root"/examples/*; do
@@ -163,8 +417,9 @@ set_up_again_takes_no_time() {
 
 every_pipeline_has_a_test() {
     local file name
-    for file in "$pipelines"/*.sh; do
-        name=$(basename "$file" .sh)
+    for file in "$pipelines"/*.sh "$pipelines"/*.py; do
+        name=$(basename "${file%.*}")
+        name=${name//-/_}
         case " env setup steps ${tests[*]} " in
             *" $name "*) ;;
             *) [ "$name" = read ] || { echo "pipelines/$name.sh has no test"; return 1; } ;;
@@ -172,10 +427,15 @@ every_pipeline_has_a_test() {
     done
 }
 
-tests=(every_pipeline_has_a_test set_up_again_takes_no_time picture preview record share read_shared follow isolated share_ends_on_ctrl_c survive
-    every_example_has_a_test metadata_c metadata_py demo demo_ends_on_a_signal_and_leaves_nothing)
+tests=(every_pipeline_has_a_test set_up_again_takes_no_time picture preview record h264 two_streams raw mjpeg timelapse two_cameras still bracket stream
+    share read_shared follow isolated rates opencv browser supervise share_ends_on_ctrl_c share_fd survive shm_top
+    every_example_has_a_test metadata_c metadata_py camera_rs camera_c camera_py demo demo_ends_on_a_signal_and_leaves_nothing)
+# What is built is built before the limits of the tests begin to run.
+(. "$pipelines/env.sh") || exit 1
 bad=0
-for test in "${tests[@]}"; do
+wanted=("$@")
+((${#wanted[@]})) || wanted=("${tests[@]}")
+for test in "${wanted[@]}"; do
     if "$test" >"$private/output" 2>&1; then
         grep '^SKIPPED: ' "$private/output"
         echo "test $test ... ok"

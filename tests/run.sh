@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests, from nothing: set-up, builds and lints, every test program, every pipeline.
+# All tests, from nothing: set-up, builds and lints, every test program, every pipeline, and what people do wrong with them.
 #
 #   tests/run.sh                    everything
 #   tests/run.sh shm pipelines      these groups only: builds pure loom source shm pipelines vm other
@@ -212,8 +212,9 @@ group_builds() {
     check builds clippy-no-libcamera cargo clippy --all-targets --no-default-features --features harness -- -D warnings
     check builds clippy-tests cargo clippy --all-targets --features $features -- -D warnings
     check builds check-pure cargo check --no-default-features
+    check builds documentation env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
     if command -v shellcheck >/dev/null; then
-        check builds shell shellcheck -x -P pipelines pipelines/*.sh tests/*.sh tests/vm/*.sh benches/*.sh fuzz/*.sh .cargo/pkg-config .cargo/rustc .ci/run
+        check builds shell shellcheck -x -P pipelines pipelines/*.sh tests/*.sh tests/vm/*.sh packaging/*.sh docs/*.sh benches/*.sh fuzz/*.sh .cargo/pkg-config .cargo/rustc .ci/run
     else
         record builds shell skipped "shellcheck is not installed"
     fi
@@ -221,12 +222,14 @@ group_builds() {
     check builds release-installed cargo build --release --lib --example demo --features capi
     check builds installed-plugin-has-no-run-path run_path_is no target/release/libgstlibcamerars.so
     forget_plugin
-    check builds release cargo build --release --lib --example demo
+    check builds release cargo build --release --lib --example demo --example camera
     check builds development-plugin-has-run-path run_path_is yes target/release/libgstlibcamerars.so
     check builds inspect-libcamerasrc-rs inspects libcamerasrc-rs
     check builds inspect-shmsink-rs inspects shmsink-rs
     check builds inspect-shmsrc-rs inspects shmsrc-rs
     check builds inspect-as-checked-in tests/inspect.sh
+    # It builds a libcamera, where the system's is too old.
+    LIMIT=1800 program builds package tests/package.sh
 }
 export -f run_path_is inspects
 export root
@@ -274,7 +277,11 @@ timed source run_group source
 timed shm run_group shm
 timed other run_group other
 timed builds group_builds
-timed pipelines program pipelines pipelines tests/pipelines.sh
+group_pipelines() {
+    program pipelines pipelines tests/pipelines.sh
+    program pipelines mistakes tests/mistakes.sh
+}
+timed pipelines group_pipelines
 
 # It fetches a kernel, and builds what is missing of its own.
 group_vm() { LIMIT=900 ENDURANCE='' program vm vm tests/vm.sh; }

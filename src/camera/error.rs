@@ -38,7 +38,9 @@ pub enum CameraError {
          GST_PLUGIN_FEATURE_RANK=libcamerasrc:NONE,libcameraprovider:NONE"
     )]
     ForeignManager,
-    #[error("camera '{camera}' offers no stream for {role}; choose another stream role")]
+    #[error(
+        "camera '{camera}' offers no stream for {role}; choose another stream-role of the pad: view-finder, video-recording, still-capture or raw"
+    )]
     NoStream { camera: String, role: String },
     #[error("camera '{camera}' cannot deliver {format} at {size}{}", alternatives(.sizes))]
     SizeAdjusted {
@@ -96,5 +98,8 @@ fn alternatives(sizes: &[Size]) -> String {
         return String::new();
     }
     let sizes: Vec<String> = sizes.iter().map(Size::to_string).collect();
-    format!("; sizes that it can deliver: {}", sizes.join(", "))
+    format!(
+        "; sizes that it can deliver: {}. Ask for one of these, and put videoscale behind it for another",
+        sizes.join(", ")
+    )
 }

@@ -8,5 +8,6 @@ mod property;
 mod value;
 
 pub use limits::{Checked, check};
+pub use names::nearest;
 pub use property::{Property, properties};
 pub use value::{from_value, plain_field, to_field, to_value};

@@ -67,6 +67,48 @@ fn kebab(name: &str) -> String {
     kebab
 }
 
+/// The name that somebody may have meant who wrote another one: three letters off at most, and less than half of them.
+pub fn nearest<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let written = if written.contains(char::is_uppercase) {
+        kebab(written)
+    } else {
+        written.replace('_', "-")
+    };
+    let most = 3.min(written.len() / 2);
+    names
+        .map(|name| (distance(&written, name), name))
+        .filter(|(letters, _)| *letters <= most)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// How many letters are to be put in, taken out, replaced or swapped with the next one.
+fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for (row, letter) in one.iter().enumerate() {
+        let mut next = vec![row + 1];
+        for (column, facing) in other.iter().enumerate() {
+            let at =
+                |line: &[usize], column: usize| line.get(column).copied().unwrap_or(usize::MAX / 2);
+            let mut least = (at(&last, column) + usize::from(letter != facing))
+                .min(at(&last, column + 1) + 1)
+                .min(at(&next, column) + 1);
+            let swapped = column > 0
+                && row > 0
+                && one.get(row - 1) == Some(facing)
+                && other.get(column - 1) == Some(letter);
+            if swapped {
+                least = least.min(at(&before, column - 1) + 1);
+            }
+            next.push(least);
+        }
+        before = std::mem::replace(&mut last, next);
+    }
+    last.last().copied().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +139,20 @@ mod tests {
         );
         assert_eq!(named("FocusFoM", None), "focus-fo-m");
         assert_eq!(named("SyncMode", Some("rpi")), "rpi-sync-mode");
+    }
+
+    #[test]
+    fn a_typing_error_finds_what_was_meant() {
+        let near = |written| {
+            let names = ["brightness", "ae-enable", "awb-enable", "exposure-time"];
+            nearest(written, names.into_iter())
+        };
+        assert_eq!(near("brigthness"), Some("brightness"));
+        assert_eq!(near("ExposureTme"), Some("exposure-time"));
+        assert_eq!(near("exposure_time"), Some("exposure-time"));
+        assert_eq!(near("ae-enabled"), Some("ae-enable"));
+        assert_eq!(near("volume"), None);
+        assert_eq!(near(""), None);
     }
 
     #[test]

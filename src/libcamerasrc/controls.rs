@@ -10,7 +10,9 @@ use super::{
 };
 use crate::camera::{ControlId, ControlInfo, ControlValue, Controls, Scalar};
 use crate::capture::loop_state::LoopState;
-use crate::controls::{Checked, Property, check, from_value, properties, to_field, to_value};
+use crate::controls::{
+    Checked, Property, check, from_value, nearest, properties, to_field, to_value,
+};
 use crate::sync::{Arc, LazyLock, Mutex, Weak};
 use gst::{prelude::*, subclass::prelude::*};
 use std::{
@@ -83,6 +85,8 @@ struct State {
     /// They are those of the configuration that it runs with. Before, a camera may know its ranges only roughly.
     configured: bool,
     reported: Arc<Controls>,
+    /// Names in `extra-controls` that libcamera does not know. Set before the element has a bus, as gst-launch does, they can be told only later.
+    misnamed: BTreeSet<String>,
     /// Controls that this camera lacks, and somebody was told so.
     warned: BTreeSet<ControlId>,
     /// When somebody was last told of a value that is out of range.
@@ -317,16 +321,39 @@ impl LibcameraSrc {
 
     /// Any number of controls by name.
     pub fn set_extra_controls(&self, extra: &gst::StructureRef) {
+        let mut misnamed = BTreeSet::new();
         for (name, value) in extra.iter() {
             match by_any_name(name) {
                 Some(property) if property.definition.is_input => {
                     self.set_control(property, value);
                 }
-                Some(_) => self.warn(&format!("'{name}' in extra-controls can only be read")),
-                None => self.warn(&format!(
-                    "libcamera has no control '{name}' (in extra-controls)"
-                )),
+                _ => {
+                    misnamed.insert(name.to_string());
+                }
             }
+        }
+        let mut state = self.controls.state.lock();
+        if state.infos.is_none() {
+            state.misnamed.append(&mut misnamed);
+        }
+        drop(state);
+        self.warn_of_names(&misnamed);
+    }
+
+    fn warn_of_names(&self, misnamed: &BTreeSet<String>) {
+        for name in misnamed {
+            self.warn(&match by_any_name(name) {
+                Some(_) => format!(
+                    "'{name}' in extra-controls can only be read: leave it out, and read it as a property"
+                ),
+                None => format!(
+                    "libcamera has no control '{name}' (in extra-controls): {}",
+                    match nearest(name, CONTROLS.iter().map(|property| property.name.as_str())) {
+                        Some(near) => format!("is '{near}' meant?"),
+                        None => "`gst-inspect-1.0 libcamerasrc-rs` lists those that it has".to_owned(),
+                    }
+                ),
+            });
         }
     }
 
@@ -369,12 +396,14 @@ impl LibcameraSrc {
     /// A camera was opened, or started: what was set before, and it cannot do, is told now.
     pub fn check_controls(&self) {
         let mut state = self.controls.state.lock();
+        let misnamed = std::mem::take(&mut state.misnamed);
         let wanted = state.wanted.clone();
         let mut complaints = Vec::new();
         for (id, value) in wanted.iter() {
             complaints.extend(by_id(id).and_then(|property| state.complaint(property, value)));
         }
         drop(state);
+        self.warn_of_names(&misnamed);
         for complaint in complaints {
             self.warn(&complaint);
         }

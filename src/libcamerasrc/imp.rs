@@ -159,7 +159,8 @@ impl ElementImpl for LibcameraSrc {
             };
             let always = template("src", gst::PadPresence::Always);
             let request = template(request_pads::TEMPLATE, gst::PadPresence::Request);
-            always.into_iter().chain(request).collect()
+            // Of the templates that fit GStreamer takes the first for a link without a pad's name, `source. ! ...`, when `src` is linked already.
+            request.into_iter().chain(always).collect()
         });
         &TEMPLATES
     }
@@ -523,6 +524,15 @@ impl LibcameraSrc {
         }
     }
 
+    fn fail_unlinked(&self) {
+        gst::element_imp_error!(
+            self,
+            gst::StreamError::Failed,
+            ("no pad of the camera is linked: link one, as in `libcamerasrc-rs ! videoconvert ! autovideosink`")
+        );
+        self.end();
+    }
+
     /// What GstBaseSrc does on its pad, and others have to know of.
     fn watch_source_pad(&self, pad: &LibcameraSrcPad) {
         let weak = self.obj().downgrade();
@@ -535,7 +545,7 @@ impl LibcameraSrc {
             gst::PadProbeReturn::Ok
         });
         let weak = self.obj().downgrade();
-        // GstBaseSrc takes a pad that is not linked for an error.
+        // GstBaseSrc takes a pad that is not linked for an error, and says no more than `not-linked`.
         pad.add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
             let others_stream = || {
                 weak.upgrade().is_some_and(|element| {
@@ -543,7 +553,12 @@ impl LibcameraSrc {
                     pads.iter().any(|pad| pad.is_linked())
                 })
             };
-            if !pad.is_linked() && others_stream() {
+            if !pad.is_linked() {
+                if !others_stream()
+                    && let Some(element) = weak.upgrade()
+                {
+                    element.imp().fail_unlinked();
+                }
                 return gst::PadProbeReturn::Drop;
             }
             if let Some(pad) = pad.downcast_ref::<LibcameraSrcPad>() {

@@ -46,7 +46,7 @@ impl LibcameraSrc {
             return Err(gst::error_msg!(
                 gst::ResourceError::Settings,
                 (
-                    "{} pads are linked; a camera has {MAX_STREAMS} streams at most",
+                    "{} pads are linked; a camera has {MAX_STREAMS} streams at most. Put a tee behind one of the pads instead",
                     roles.len()
                 )
             ));
@@ -197,6 +197,20 @@ fn plan(wishes: &[Wish], choices: Vec<Choice>, orientation: Orientation) -> Plan
     }
 }
 
+/// What makes it out of what cameras deliver.
+fn remedy(wish: Option<&Wish>) -> &'static str {
+    let media = wish.and_then(|wish| Some(wish.peer.structure(0)?.name().as_str()));
+    match media {
+        Some("image/jpeg") => "Put `videoconvert ! jpegenc` behind the camera",
+        Some("video/x-bayer") => {
+            "Raw frames of a sensor come from a pad of the role raw (`src::stream-role=raw`), where the camera has such a stream"
+        }
+        _ => {
+            "Put videoconvert behind the camera for another format, videoscale for another size, videorate for another frame rate"
+        }
+    }
+}
+
 fn unmet_message(unmet: &Unmet, offers: &[Offer], wishes: &[Wish]) -> gst::ErrorMessage {
     let asked = |wish: &Wish| format!("{} for {}", wish.peer, wish.pad);
     match unmet {
@@ -205,7 +219,10 @@ fn unmet_message(unmet: &Unmet, offers: &[Offer], wishes: &[Wish]) -> gst::Error
             let asked = wishes.get(*pad).map(asked).unwrap_or_default();
             gst::error_msg!(
                 gst::StreamError::Format,
-                ("the camera cannot deliver what downstream asks for; it delivers {delivers}"),
+                (
+                    "the camera cannot deliver what downstream asks for; it delivers {delivers}. {}",
+                    remedy(wishes.get(*pad))
+                ),
                 ["downstream asks for {asked}"]
             )
         }

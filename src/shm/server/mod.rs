@@ -4,7 +4,7 @@
 //!
 //! - A slot is free exactly when nobody needs it: not the writer, not the newest frame, no client, not upstream.
 //! - A client is guaranteed its window, counted across generations, and its share of the current area's slots: one that holds less gets every
-//!   frame. What it may hold beyond that is lent, from slots that nobody is guaranteed: [`flow`].
+//!   frame. What it may hold beyond that is lent, from slots that nobody is guaranteed: `flow.rs`.
 //! - So a healthy client's frame always finds a slot: what one client does never changes which frames another gets.
 //! - A client's share is its window, except while a new area, which starts with the memory for one window, does not have more yet. Then
 //!   everybody's share grows with it, and clients that hold their whole window of old frames come last.
@@ -12,8 +12,8 @@
 //! - The newest frame is kept, in one slot for all, only while some client with a full window has not had it. Such a client gets it with its
 //!   next ack.
 //! - An area that is no longer current goes as soon as nobody needs its slots; until then each of its slots gives its memory back when nobody
-//!   needs it: [`areas`].
-//! - A client that is evicted keeps what it holds of the current area, so that what it looks at is not written: [`watch`].
+//!   needs it: `areas.rs`.
+//! - A client that is evicted keeps what it holds of the current area, so that what it looks at is not written: `watch.rs`.
 
 mod areas;
 mod flow;

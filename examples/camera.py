@@ -1,0 +1,151 @@
+#!/usr/bin/python3
+"""A whole camera program in Python (Debian: python3-gi, gir1.2-gstreamer-1.0). The same in Rust: camera.rs, in C: camera.c.
+
+    examples/camera.py SOCKET [CAMERA]
+
+Lists the cameras, and tells of those that come and go. Prints what can be set at the first one, or at CAMERA (an id), with the range of each. Shares it
+at SOCKET, for any number of shmsrc-rs and shmsrc. Prints what the camera knew about every thirtieth frame. A line on the standard input changes a control
+while it streams: `brightness=0.5`; `quit`, or the input's end, ends it. When the camera is unplugged, waits until it is back.
+"""
+
+import sys
+
+import gi
+
+gi.require_version("Gst", "1.0")
+from gi.repository import GLib, Gst
+
+
+def camera_id(device):
+    """The id, of a device that is a camera of libcamera's: other providers list cameras, too."""
+    properties = device.get_properties()
+    return properties.get_string("api.libcamera.id") if properties else None
+
+
+class Program:
+    def __init__(self, socket, wanted):
+        self.socket, self.wanted = socket, wanted
+        self.pipeline, self.frames, self.status = None, 0, 0
+        self.loop = GLib.MainLoop()
+        self.monitor = Gst.DeviceMonitor()
+        self.monitor.add_filter("Video/Source", None)
+        self.monitor.get_bus().add_signal_watch()
+        self.monitor.get_bus().connect("message", self.on_device)
+        self.monitor.start()
+        # Those that are here are listed; what the monitor has told of them is not news.
+        self.monitor.get_bus().set_flushing(True)
+        self.monitor.get_bus().set_flushing(False)
+        cameras = [device for device in self.monitor.get_devices() if camera_id(device)]
+        for device in cameras:
+            print(f"camera {camera_id(device)}: {device.get_display_name()}")
+        chosen = [device for device in cameras if wanted in (None, camera_id(device))]
+        if chosen:
+            self.start(chosen[0])
+        else:
+            self.wait()
+        GLib.io_add_watch(sys.stdin.fileno(), GLib.PRIORITY_DEFAULT, GLib.IOCondition.IN | GLib.IOCondition.HUP, self.on_input)
+
+    def wait(self):
+        print(f"waiting for {self.wanted or 'a camera'}", flush=True)
+
+    def start(self, device):
+        self.wanted = camera_id(device)
+        self.pipeline = Gst.Pipeline()
+        source = device.create_element("source")
+        source.set_property("pace", True)
+        # The queue gives sharing a thread of its own; the camera goes on whatever comes behind.
+        share = Gst.parse_bin_from_description("capsfilter caps=video/x-raw,framerate=30/1 ! queue ! shmsink-rs name=sink", True)
+        share.get_by_name("sink").set_property("socket-path", self.socket)
+        self.pipeline.add(source)
+        self.pipeline.add(share)
+        source.link(share)
+        source.get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, self.on_frame)
+        bus = self.pipeline.get_bus()
+        bus.add_signal_watch()
+        bus.connect("message", self.on_message)
+        # From READY on the camera is open and says what can be set.
+        if self.pipeline.set_state(Gst.State.READY) != Gst.StateChangeReturn.FAILURE:
+            controls = source.get_property("camera-controls")
+            for index in range(controls.n_fields()):
+                name = controls.nth_field_name(index)
+                print(f"control {name}: {controls.get_value(name).to_string()}")
+            if self.pipeline.set_state(Gst.State.PLAYING) != Gst.StateChangeReturn.FAILURE:
+                print(f"{self.wanted} is shared at {self.socket}", flush=True)
+        # Otherwise an error is on the bus.
+
+    def stop(self):
+        if self.pipeline:
+            self.pipeline.get_bus().remove_signal_watch()
+            self.pipeline.set_state(Gst.State.NULL)
+            self.pipeline = None
+
+    def on_frame(self, _pad, info):
+        """In the thread of the pad, for every frame: nothing here may take long."""
+        meta = info.get_buffer().get_custom_meta("libcamera")
+        if meta and self.frames % 30 == 0:
+            print(f"frame {self.frames}: {meta.get_structure().to_string()}", flush=True)
+        self.frames += 1
+        return Gst.PadProbeReturn.OK
+
+    def on_message(self, _bus, message):
+        if message.type == Gst.MessageType.WARNING:
+            print(f"warning: {message.parse_warning()[0].message}", flush=True)
+        elif message.type == Gst.MessageType.ERROR:
+            error, _ = message.parse_error()
+            print(f"error: {error.message}", flush=True)
+            self.stop()
+            # The camera is gone: unplugged, or its driver has failed. Other errors do not end by themselves.
+            if error.matches(Gst.ResourceError.quark(), Gst.ResourceError.NOT_FOUND):
+                self.wait()
+            else:
+                self.status = 1
+                self.loop.quit()
+
+    def on_device(self, _bus, message):
+        if message.type == Gst.MessageType.DEVICE_ADDED:
+            device = message.parse_device_added()
+            if camera_id(device):
+                print(f"camera {camera_id(device)} has come", flush=True)
+                if self.pipeline is None and self.wanted in (None, camera_id(device)):
+                    self.start(device)
+        elif message.type == Gst.MessageType.DEVICE_REMOVED:
+            gone = camera_id(message.parse_device_removed())
+            if gone:
+                print(f"camera {gone} has gone", flush=True)
+
+    def on_input(self, *_):
+        line = sys.stdin.readline()
+        name, equals, value = line.strip().partition("=")
+        if not line or name == "quit":
+            self.loop.quit()
+            return False
+        source = self.pipeline and self.pipeline.get_by_name("source")
+        if not source:
+            print("the camera is not there")
+        elif not equals or not source.find_property(name):
+            print(f"'{line.strip()}' is no CONTROL=VALUE of libcamerasrc-rs")
+        else:
+            # Any state will do, and any thread. What the camera lacks or cannot do is a warning on the bus.
+            Gst.util_set_object_arg(source, name, value)
+            print(f"{name} was set")
+        sys.stdout.flush()
+        return True
+
+
+def main():
+    Gst.init(None)
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: camera.py SOCKET [CAMERA]")
+    if not Gst.DeviceProviderFactory.find("libcameraprovider-rs"):
+        sys.exit("GStreamer does not find the plugin: export GST_PLUGIN_PATH=.../target/plugins of the checkout, or install the package")
+    program = Program(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)
+    try:
+        program.loop.run()
+    except KeyboardInterrupt:
+        pass
+    program.stop()
+    program.monitor.stop()
+    return program.status
+
+
+sys.exit(main())
