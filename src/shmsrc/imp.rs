@@ -465,7 +465,11 @@ impl ShmSrc {
             return gst::FlowError::Flushing;
         }
         self.has_ended.store(true, Ordering::Relaxed);
-        let text = error.to_string();
+        let remedy = match error {
+            StreamError::Stop(stop) => stop.remedy(),
+            StreamError::Frame(_) => "",
+        };
+        let text = format!("{error}{remedy}");
         match error {
             StreamError::Stop(Stop::End | Stop::Stopped { .. }) => return gst::FlowError::Eos,
             StreamError::Stop(Stop::Connect { .. } | Stop::Refused { .. }) => {

@@ -187,21 +187,20 @@ pub(super) enum Stop {
     #[error("the end")]
     End,
     #[error(
-        "cannot connect to {path:?}: {source}. Start the producer (shmsink-rs socket-path=...) first, or wait for it: reconnect=true"
+        "cannot connect to {path:?}: {source}. Start the producer (shmsink-rs socket-path=...)"
     )]
     Connect { path: PathBuf, source: io::Error },
     #[error(
-        "the producer at {path:?} is gone without EOS: it has crashed, was killed, or has parted with this reader. Look at its messages; \
-         reconnect=true waits for it"
+        "the producer at {path:?} is gone without EOS: it has crashed, was killed, or has parted with this reader. Look at its messages"
     )]
     Gone { path: PathBuf },
     #[error(
-        "the sink at {path:?} was stopped before the end of its stream. reconnect=true waits for the next"
+        "the sink at {path:?} was stopped before the end of its stream"
     )]
     Stopped { path: PathBuf },
     #[error(
         "the producer at {path:?} has closed the connection before the first frame. Look at its messages: it may have max-clients readers, or not \
-         allow this user (allow-uids, allow-gids). reconnect=true tries again"
+         allow this user (allow-uids, allow-gids)"
     )]
     Refused { path: PathBuf },
     #[error(
@@ -219,6 +218,19 @@ pub(super) enum Stop {
     Map { path: PathBuf, error: MapError },
     #[error("cannot wait for the producer: {0}")]
     System(#[from] io::Error),
+}
+
+impl Stop {
+    /// What there is to do about it beside what its text says, where it ends the stream.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Connect { .. } => " first, or wait for it: reconnect=true",
+            Self::Gone { .. } => "; reconnect=true waits for it",
+            Self::Stopped { .. } => ". reconnect=true waits for the next",
+            Self::Refused { .. } => ". reconnect=true tries again",
+            _ => "",
+        }
+    }
 }
 
 /// A change that people are to know of.
