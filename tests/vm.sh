@@ -2,7 +2,7 @@
 # The plugin on real kernel drivers and true DMABUFs, in a virtual machine: a USB camera on uvcvideo that can be unplugged, dma-heap, udmabuf.
 #
 #   tests/vm.sh                     all jobs but soak
-#   tests/vm.sh uvc shm             these jobs only: dmabuf import memory streams uvc unplug provider two shm fd drm unixfd peer soak
+#   tests/vm.sh uvc shm             these jobs only: dmabuf import memory streams uvc unplug provider two shm descriptors drm unixfd peer soak
 #   ENDURANCE= tests/vm.sh          the short form, which tests/run.sh takes: some things are done 10 times instead of 50
 #   USERLAND=testing tests/vm.sh    with GStreamer and libcamera of Debian's testing, which is made below target/userland/ (2 GB), instead of this machine's
 #   LIBCAMERA_LOG_LEVELS, GST_DEBUG reach the tests
@@ -29,7 +29,7 @@ mkdir -p "$work/out"
 # shellcheck source=tests/vm/boot.sh
 . "$here/boot.sh"
 
-known_jobs=(dmabuf import memory streams uvc unplug provider two shm fd drm unixfd peer soak)
+known_jobs=(dmabuf import memory streams uvc unplug provider two shm descriptors drm unixfd peer soak)
 packages=(qemu-system-x86 udev kmod busybox-static cpio zstd xz-utils gcc libc6-dev)
 # Seconds for each job, and for the soak.
 job_limit=300
@@ -39,7 +39,7 @@ choose_jobs() {
     local job
     jobs=("$@")
     if (($# == 0)); then
-        jobs=(dmabuf import memory streams uvc unplug provider two shm fd)
+        jobs=(dmabuf import memory streams uvc unplug provider two shm descriptors)
         # The host's userland may lack what these need.
         [ "${USERLAND-host}" = host ] || jobs+=(drm unixfd peer)
     fi

@@ -194,9 +194,7 @@ pub(super) enum Stop {
         "the producer at {path:?} is gone without EOS: it has crashed, was killed, or has parted with this reader. Look at its messages"
     )]
     Gone { path: PathBuf },
-    #[error(
-        "the sink at {path:?} was stopped before the end of its stream"
-    )]
+    #[error("the sink at {path:?} was stopped before the end of its stream")]
     Stopped { path: PathBuf },
     #[error(
         "the producer at {path:?} has closed the connection before the first frame. Look at its messages: it may have max-clients readers, or not \

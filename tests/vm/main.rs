@@ -14,9 +14,9 @@ mod child;
 /// Frames as DMABUFs: who exported them, their bytes as the kernel has them.
 mod exported;
 
+mod descriptors;
 mod dmabuf;
 mod drm;
-mod fd;
 mod import;
 mod memory;
 mod peer;

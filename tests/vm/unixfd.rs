@@ -4,7 +4,7 @@ use crate::{
     camera::{ID, UsbCamera},
     child::Process,
     common::rig::socket,
-    fd::four_readers,
+    descriptors::four_readers,
     in_machine, test_name,
 };
 use gst::prelude::*;
