@@ -248,6 +248,50 @@ struct Pusher {
 }
 
 /// Pushes at the format's rate until told to stop.
+/// What the sink offers to write into, with ZERO_COPY=1.
+enum Offered {
+    Nothing,
+    Pool(gst::BufferPool),
+    Allocator(gst::Allocator),
+}
+
+impl Offered {
+    fn of(harness: &gst_check::Harness, format: &Format) -> Self {
+        if number("ZERO_COPY", 0) == 0 {
+            return Self::Nothing;
+        }
+        let caps: gst::Caps = format.caps.parse().unwrap();
+        let mut query = gst::query::Allocation::new(Some(&caps), true);
+        assert!(harness.srcpad().unwrap().peer_query(&mut query));
+        if let Some(pool) = query.allocation_pools().find_map(|(pool, ..)| pool) {
+            let pool = pool.to_owned();
+            pool.set_active(true).unwrap();
+            return Self::Pool(pool);
+        }
+        let allocator = query
+            .allocation_params()
+            .find_map(|(allocator, _)| allocator);
+        // Of frames whose size the caps do not say some sinks offer nothing.
+        allocator.map_or(Self::Nothing, |allocator| {
+            Self::Allocator(allocator.to_owned())
+        })
+    }
+
+    /// A buffer to write the next frame into; `None` where frames are copied.
+    fn buffer(&self, format: &Format) -> Option<gst::Buffer> {
+        match self {
+            Self::Nothing => None,
+            Self::Pool(pool) => pool.acquire_buffer(None).ok(),
+            Self::Allocator(allocator) => {
+                let mut buffer = gst::Buffer::new();
+                let memory = allocator.alloc(format.size, None).ok()?;
+                buffer.get_mut()?.append_memory(memory);
+                Some(buffer)
+            }
+        }
+    }
+}
+
 fn push(mut harness: gst_check::Harness, format: &'static Format, patience: Duration) -> Pusher {
     let (pushed, times) = mpsc::channel();
     let (over, is_over) = mpsc::channel();
@@ -255,6 +299,7 @@ fn push(mut harness: gst_check::Harness, format: &'static Format, patience: Dura
     let stamp_of_newest = newest.clone();
     let pushes = Arc::new(AtomicBool::new(false));
     let is_pushing = pushes.clone();
+    let offered = Offered::of(&harness, format);
     let work = move || {
         // More than a sink keeps, so that one can always be written.
         let mut buffers: Vec<gst::Buffer> = (0..4)
@@ -267,12 +312,19 @@ fn push(mut harness: gst_check::Harness, format: &'static Format, patience: Dura
                 break;
             }
             let slot = index % buffers.len();
+            if let Some(buffer) = offered.buffer(format) {
+                buffers[slot] = buffer;
+            }
             let buffer = &mut buffers[slot];
             let stamp = now();
             if let Some(buffer) = buffer.get_mut() {
                 buffer.copy_from_slice(0, &stamp.to_ne_bytes()).unwrap();
             }
-            let buffer = buffer.clone();
+            let buffer = match offered {
+                Offered::Nothing => buffer.clone(),
+                // It is the sink's alone from now on.
+                _ => std::mem::take(buffer),
+            };
             thread::sleep(next.saturating_duration_since(Instant::now()));
             let before = Instant::now();
             is_pushing.store(true, Ordering::SeqCst);

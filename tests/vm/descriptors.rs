@@ -3,7 +3,7 @@
 use crate::{
     camera::{ID, UsbCamera},
     child::Process,
-    common::{rig::socket, wait_until},
+    common::{rig::socket, scale, wait_until},
     in_machine,
 };
 use gst::prelude::*;
@@ -89,7 +89,7 @@ fn one_of_four_stops(name: &str, element: &str, properties: &str, memory: &str) 
     );
     readers[0].stop();
     let (starved, before) = (passing.starved(), passing.stat("frames-in"));
-    let (begun, period) = (Instant::now(), Duration::from_secs(8));
+    let (begun, period) = (Instant::now(), Duration::from_secs(scale(8, 30)));
     let mut seen = 0;
     while begun.elapsed() < period {
         for reader in &mut readers[1..] {
