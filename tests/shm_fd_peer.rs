@@ -267,7 +267,7 @@ fn unixfdsrc_gets_the_cameras_times() {
     let (state, ..) = pipeline.state(gst::ClockTime::from_seconds(10));
     state.unwrap();
     // GStreamer knows a meta when somebody has used it, and unixfdsrc leaves out what it does not know.
-    let mut any = gst::Buffer::with_size(6).unwrap();
+    let mut any = gst::Buffer::with_size(16).unwrap();
     gst_video::VideoMeta::add(
         any.make_mut(),
         gst_video::VideoFrameFlags::empty(),

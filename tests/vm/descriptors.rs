@@ -4,7 +4,7 @@ use crate::{
     camera::{ID, UsbCamera},
     child::Process,
     common::{rig::socket, scale, wait_until},
-    in_machine,
+    in_machine_for,
 };
 use gst::prelude::*;
 use std::time::{Duration, Instant};
@@ -90,11 +90,10 @@ fn one_of_four_stops(name: &str, element: &str, properties: &str, memory: &str) 
     readers[0].stop();
     let (starved, before) = (passing.starved(), passing.stat("frames-in"));
     let (begun, period) = (Instant::now(), Duration::from_secs(scale(8, 30)));
-    let mut seen = 0;
+    let (mut seen, mut theirs) = (0, 0);
     while begun.elapsed() < period {
         for reader in &mut readers[1..] {
-            let found = reader.frames(1).unwrap();
-            assert!(found == memory || !has_many, "{found}: {}", passing.stats());
+            theirs += u64::from(reader.frames(1).unwrap() == memory);
         }
         seen += 1;
     }
@@ -105,8 +104,10 @@ fn one_of_four_stops(name: &str, element: &str, properties: &str, memory: &str) 
         passing.stat("frames-copied-scarce"),
         passing.stat("frames-published")
     );
+    // With four frames and no time to spare, an emulated machine is a slow one.
+    let least = if has_many { 50 } else { 20 };
     assert!(
-        seen + 10 > frames && frames > 50,
+        seen + 10 > frames && frames > least,
         "{seen} of {frames} frames"
     );
     let starved = Duration::from_nanos(passing.starved() - starved);
@@ -116,6 +117,12 @@ fn one_of_four_stops(name: &str, element: &str, properties: &str, memory: &str) 
         period / 20
     };
     assert!(starved <= most, "without a frame for {starved:?}");
+    // Readers that are late for want of a processor hold frames, too.
+    let wanted = if has_many { 3 * seen * 9 / 10 } else { 1 };
+    assert!(
+        theirs >= wanted,
+        "{theirs} of 3 x {seen} frames were the camera's"
+    );
     assert_eq!(
         passing.stat("frames-copied"),
         passing.stat("frames-copied-scarce")
@@ -131,7 +138,7 @@ fn one_of_four_stops(name: &str, element: &str, properties: &str, memory: &str) 
 
 #[test]
 fn another_process_gets_the_cameras_own_dmabufs() {
-    let Some(_alone) = in_machine() else {
+    let Some(_alone) = in_machine_for(Duration::from_secs(180)) else {
         return;
     };
     four_readers("fd", "shmsrc-rs");

@@ -5,9 +5,10 @@ use crate::{
     child::Process,
     common::rig::socket,
     descriptors::four_readers,
-    in_machine, test_name,
+    in_machine, in_machine_for, test_name,
 };
 use gst::prelude::*;
+use std::time::Duration;
 
 /// NULL when dropped.
 struct Stopped(gst::Pipeline);
@@ -32,7 +33,7 @@ fn are_here() -> bool {
 
 #[test]
 fn unixfdsrc_gets_the_cameras_own_dmabufs_from_our_sink() {
-    let Some(_alone) = in_machine() else {
+    let Some(_alone) = in_machine_for(Duration::from_secs(180)) else {
         return;
     };
     if are_here() {
