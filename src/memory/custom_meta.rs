@@ -1,9 +1,10 @@
 //! A GstCustomMeta that stays with the buffers of a pool of ours and is written over for each frame: nothing is allocated for it, and it is not looked for by
 //! its name.
 
+use super::descriptors::pool_of;
 use super::pool::{FramePool, keep};
 use crate::sync::OnceLock;
-use glib::translate::{FromGlibPtrBorrow, IntoGlib};
+use glib::translate::IntoGlib;
 use gst::prelude::*;
 use std::ffi::CStr;
 
@@ -56,9 +57,5 @@ impl Kind {
 }
 
 fn is_of_a_pool_of_ours(buffer: &gst::BufferRef) -> bool {
-    // SAFETY: the pool, if there is one, is the buffer's.
-    unsafe {
-        let pool = (*buffer.as_ptr()).pool;
-        !pool.is_null() && gst::BufferPool::from_glib_borrow(pool).is::<FramePool>()
-    }
+    pool_of(buffer).is_some_and(|pool| pool.is::<FramePool>())
 }

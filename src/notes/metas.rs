@@ -8,6 +8,10 @@ use crate::shm::caps_text;
 use crate::shm::fd::metas::{Meta, Video};
 use crate::shm::names::Names;
 use crate::shm::note::{MAX_CAPS, MAX_FIELDS};
+use crate::sync::LazyLock;
+
+/// As it is written: this is asked for every frame.
+static SENSOR_CLOCK_TEXT: LazyLock<String> = LazyLock::new(|| super::SENSOR_CLOCK.to_string());
 
 /// A text of a structure that is longer goes with no frame: readers take caps' texts of this length.
 const MAX_TEXT: usize = MAX_CAPS;
@@ -119,7 +123,7 @@ pub fn attach_timestamp(
     reference: &str,
 ) {
     let is_time = |time: u64| time != u64::MAX;
-    if is_time(timestamp) && reference == super::SENSOR_CLOCK.to_string() {
+    if is_time(timestamp) && reference == *SENSOR_CLOCK_TEXT {
         gst::ReferenceTimestampMeta::add(
             buffer,
             &super::SENSOR_CLOCK,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    CAT, Leaky, ShmSink,
+    CAT, Leaky, ShmSink, Transport,
     control::Control,
     fd::table::Table,
     notifier::{Event, Notifier},
@@ -42,7 +42,7 @@ impl Session {
         let path = settings.socket_path.as_deref().unwrap_or_default();
         let allowed = settings.allowed()?;
         let mut server = Server::new(settings.limits());
-        if settings.table().is_some() {
+        if settings.transport == Transport::Fd {
             server.set_areas_free();
         }
         server.set_mailbox(settings.leaky == Leaky::Mailbox);

@@ -252,11 +252,9 @@ impl Stream {
             if known.is_dmabuf && frame.kind != Kind::DmaBuf {
                 return Err(BadFrame::NoDmaBuf.into());
             }
-            let planes = layout
-                .as_ref()
-                .map(|video| Planes::new(video.planes.iter().copied()));
             match (&known.video, layout) {
-                (Some(info), _) => {
+                (Some(info), layout) => {
+                    let planes = layout.map(|video| Planes::new(video.planes.into_iter()));
                     stamp::planes(buffer, info, &planes.unwrap_or_default())
                         .map_err(BadFrame::from)?;
                 }
