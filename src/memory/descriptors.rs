@@ -2,27 +2,18 @@
 
 use std::{
     io,
-    os::fd::{BorrowedFd, IntoRawFd, RawFd},
+    os::fd::{BorrowedFd, RawFd},
 };
 
-use gst_allocators::prelude::*;
-
+use super::frame::{MemoryKind, mapped_memory};
 use crate::os::{dmabuf, memfd};
-
-/// What memory is behind a file descriptor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Without a device: a memfd.
-    Plain,
-    DmaBuf,
-}
 
 /// A buffer whose memories are all behind file descriptors of one kind, which another process can have without being able to do harm with them.
 #[derive(Debug)]
 pub struct Descriptors {
     buffer: gst::Buffer,
     memories: Vec<Memory>,
-    kind: Kind,
+    kind: MemoryKind,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,15 +35,16 @@ impl Descriptors {
         for memory in buffer.iter_memories() {
             let file = memory.downcast_memory_ref::<gst_allocators::FdMemory>()?;
             let is = match memory.is_memory_type::<gst_allocators::DmaBufMemory>() {
-                true => Kind::DmaBuf,
-                false => Kind::Plain,
+                true => MemoryKind::DmaBuf,
+                false => MemoryKind::Fd,
             };
             let fd = file.fd();
             if *kind.get_or_insert(is) != is {
                 return None;
             }
             // SAFETY: the memory, and with it its file descriptor, lives for the call.
-            if is == Kind::Plain && !memfd::keeps_its_size(unsafe { BorrowedFd::borrow_raw(fd) }) {
+            if is == MemoryKind::Fd && !memfd::keeps_its_size(unsafe { BorrowedFd::borrow_raw(fd) })
+            {
                 return None;
             }
             memories.push(Memory {
@@ -68,7 +60,7 @@ impl Descriptors {
         })
     }
 
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> MemoryKind {
         self.kind
     }
 
@@ -104,32 +96,19 @@ pub fn pool_of(buffer: &gst::BufferRef) -> Option<gst::BufferPool> {
 }
 
 /// Memory that [`Descriptors`] can be of. That there is room for it is certain once it is made.
-pub fn shareable_memory(kind: Kind, name: &str, size: usize) -> io::Result<gst::Memory> {
+pub fn shareable_memory(kind: MemoryKind, name: &str, size: usize) -> io::Result<gst::Memory> {
     let fd = match kind {
-        Kind::Plain => memfd::create_sealed(name, size as u64)?,
-        Kind::DmaBuf => dmabuf::create(name, size as u64)?,
+        MemoryKind::Fd => memfd::create_sealed(name, size as u64)?,
+        MemoryKind::DmaBuf => dmabuf::create(name, size as u64)?,
     };
-    // Mapped once and kept: it is written again and again.
-    let flags = gst_allocators::FdMemoryFlags::KEEP_MAPPED;
-    // SAFETY: the file descriptor is ours, and the memory owns it from now on.
-    let memory = unsafe {
-        match kind {
-            Kind::Plain => {
-                gst_allocators::FdAllocator::new().alloc_fd(fd.into_raw_fd(), size, flags)
-            }
-            Kind::DmaBuf => gst_allocators::DmaBufAllocator::new().alloc_dmabuf_with_flags(
-                fd.into_raw_fd(),
-                size,
-                flags,
-            ),
-        }
-    };
-    memory.map_err(io::Error::other)
+    mapped_memory(kind, fd, size).map_err(io::Error::other)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gst_allocators::prelude::*;
+    use std::os::fd::IntoRawFd;
 
     fn buffer(memories: Vec<gst::Memory>) -> gst::Buffer {
         let mut buffer = gst::Buffer::new();
@@ -143,7 +122,7 @@ mod tests {
     #[test]
     fn only_what_readers_cannot_shorten_is_shared() {
         gst::init().unwrap();
-        let sealed = || shareable_memory(Kind::Plain, "test", 5000).unwrap();
+        let sealed = || shareable_memory(MemoryKind::Fd, "test", 5000).unwrap();
         let unsealed = {
             let fd = memfd::create("test", 5000).unwrap().into_raw_fd();
             // SAFETY: the file descriptor is ours, and the memory's from now on.
@@ -162,7 +141,7 @@ mod tests {
         let places: Vec<_> = shared.places().collect();
         assert_eq!(places, [(0, 5000), (1000, 1000)]);
         assert_eq!(shared.fds().len(), 2);
-        assert_eq!(shared.kind(), Kind::Plain);
+        assert_eq!(shared.kind(), MemoryKind::Fd);
         for copied in [
             vec![],
             vec![sealed(), sealed(), sealed()],

@@ -86,6 +86,24 @@ impl Whole {
     }
 }
 
+/// Memory behind a file descriptor. It is mapped once and kept: a map and unmap for every reader of every frame costs more than reading a small one.
+pub fn mapped_memory(
+    kind: MemoryKind,
+    fd: OwnedFd,
+    size: usize,
+) -> Result<gst::Memory, glib::BoolError> {
+    let (fd, flags) = (fd.into_raw_fd(), gst_allocators::FdMemoryFlags::KEEP_MAPPED);
+    // SAFETY: the file descriptor is ours, and the memory's from now on.
+    unsafe {
+        match kind {
+            MemoryKind::DmaBuf => {
+                gst_allocators::DmaBufAllocator::new().alloc_dmabuf_with_flags(fd, size, flags)
+            }
+            MemoryKind::Fd => gst_allocators::FdAllocator::new().alloc_fd(fd, size, flags),
+        }
+    }
+}
+
 /// The memories of one frame.
 pub struct FrameMemories {
     memories: Vec<Whole>,
@@ -149,20 +167,8 @@ impl FrameMemories {
         let fd = region
             .fd
             .try_clone()
-            .map_err(|error| glib::bool_error!("duplicating a frame's file descriptor: {error}"))?
-            .into_raw_fd();
-        // Mapped once and kept: a map and unmap for every reader of every frame costs more than reading a small one.
-        let flags = gst_allocators::FdMemoryFlags::KEEP_MAPPED;
-        // SAFETY: the file descriptor is a duplicate of our own, which the memory now owns.
-        let memory = unsafe {
-            match kind {
-                MemoryKind::DmaBuf => gst_allocators::DmaBufAllocator::new()
-                    .alloc_dmabuf_with_flags(fd, region.end, flags)?,
-                MemoryKind::Fd => {
-                    gst_allocators::FdAllocator::new().alloc_fd(fd, region.end, flags)?
-                }
-            }
-        };
+            .map_err(|error| glib::bool_error!("duplicating a frame's file descriptor: {error}"))?;
+        let memory = mapped_memory(kind, fd, region.end)?;
         let memory = NonNull::new(memory.into_glib_ptr());
         self.add(
             memory.ok_or_else(|| glib::bool_error!("no memory"))?,

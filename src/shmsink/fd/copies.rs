@@ -2,7 +2,8 @@
 
 use std::io;
 
-use crate::memory::descriptors::{Kind, shareable_memory};
+use crate::memory::descriptors::shareable_memory;
+use crate::memory::frame::MemoryKind;
 use crate::shmsink::frame::FrameError;
 
 #[derive(Debug, thiserror::Error)]
@@ -23,19 +24,19 @@ const SIZE_STEP: usize = 64 * 1024;
 /// What copies are made into. What comes back is kept for the next, if that is of about its size.
 #[derive(Debug, Default)]
 pub(in crate::shmsink) struct Copies {
-    free: Vec<(Kind, gst::Memory)>,
+    free: Vec<(MemoryKind, gst::Memory)>,
 }
 
 impl Copies {
     /// A buffer of that size, to be filled. `held` are the bytes that readers have of others.
     pub fn take(
         &mut self,
-        kind: Kind,
+        kind: MemoryKind,
         size: usize,
         held: u64,
         limit: Option<u64>,
     ) -> Result<gst::Buffer, CopyError> {
-        let fits = |(other, memory): &(Kind, gst::Memory)| {
+        let fits = |(other, memory): &(MemoryKind, gst::Memory)| {
             let sizes = size..=size.saturating_mul(2).next_multiple_of(SIZE_STEP);
             *other == kind && sizes.contains(&memory.maxsize())
         };
@@ -61,7 +62,7 @@ impl Copies {
     }
 
     /// Nobody has the frame in it any more.
-    pub fn give_back(&mut self, kind: Kind, buffer: gst::Buffer) {
+    pub fn give_back(&mut self, kind: MemoryKind, buffer: gst::Buffer) {
         let memory = buffer.memory(0);
         drop(buffer);
         if let Some(memory) = memory.filter(gst::Memory::is_writable)

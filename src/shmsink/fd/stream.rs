@@ -9,6 +9,7 @@ use super::{
     table::{Content, Idle},
 };
 use crate::memory::descriptors::{self, Descriptors};
+use crate::memory::frame::MemoryKind;
 use crate::notes;
 use crate::notes::moments::Moments;
 use crate::notes::{fields, metas};
@@ -166,9 +167,8 @@ impl FdStream {
         if std::mem::take(&mut self.ended) {
             shared.tell_state(StreamState::Running);
         }
-        let shareable = Descriptors::of(buffer, MAX_PARTS).filter(|descriptors| {
-            descriptors.kind() == descriptors::Kind::DmaBuf || !self.needs_dmabuf
-        });
+        let shareable = Descriptors::of(buffer, MAX_PARTS)
+            .filter(|descriptors| descriptors.kind() == MemoryKind::DmaBuf || !self.needs_dmabuf);
         let is_scarce = shareable.is_some() && out >= spare;
         let mut took = None;
         let descriptors = match shareable.filter(|_| !is_scarce) {
@@ -261,8 +261,8 @@ impl FdStream {
         limit: Option<u64>,
     ) -> Result<Descriptors, CopyError> {
         let kind = match self.needs_dmabuf {
-            true => descriptors::Kind::DmaBuf,
-            false => descriptors::Kind::Plain,
+            true => MemoryKind::DmaBuf,
+            false => MemoryKind::Fd,
         };
         let mut copy = self.copies.take(kind, buffer.size(), held, limit)?;
         {
@@ -294,8 +294,8 @@ impl FdStream {
             offset_end: times.offset_end,
             flags: notes::flags_of(buffer),
             kind: match descriptors.kind() {
-                descriptors::Kind::DmaBuf => Kind::DmaBuf,
-                descriptors::Kind::Plain => Kind::Plain,
+                MemoryKind::DmaBuf => Kind::DmaBuf,
+                MemoryKind::Fd => Kind::Plain,
             },
             parts: descriptors
                 .places()

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::memory::descriptors::{Descriptors, Kind};
+use crate::memory::descriptors::Descriptors;
+use crate::memory::frame::MemoryKind;
 use crate::shm::fd::wire;
 use crate::shm::header::StreamState;
 use crate::shm::server::{Claim, Need, Server};
@@ -43,7 +44,7 @@ impl Content {
         self.descriptors.memory_bytes()
     }
 
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> MemoryKind {
         self.descriptors.kind()
     }
 
