@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # libcamerasrc-rs and upstream's libcamerasrc, shmsink-rs and the stock shmsink, in turn on the same frames. Prints tables, and leaves them with the
-# figures (CSV), the plots (SVG) and the machine's description in a folder. About six minutes when everything is built; the first time builds a
+# figures (CSV), the plots (SVG) and the machine's description in a folder. About eight minutes when everything is built; the first time builds a
 # libcamera as well.
 #
 #   benches/versus.sh [FOLDER]                     target/versus by default
 #   REPEATS=9 WINDOW=5 benches/versus.sh           how often each, and seconds of each steady window (3, 2)
-#   PARTS="paced free" benches/versus.sh           of: paced free counted branches instructions sink
+#   PARTS="paced free" benches/versus.sh           of: paced single free counted branches instructions sink
 #   CONDITIONS="640x480@30 1920x1080@60" ...       paced cameras: size and frames per second; painted ones end in 'p'
 #
 # What is measured how: benches/versus.md. It needs python3, and strace and valgrind for the rows of futexes and instructions.
@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:-target/versus}
 repeats=${REPEATS:-3} window=${WINDOW:-2}
-parts=${PARTS:-paced free counted branches instructions sink}
+parts=${PARTS:-paced single free counted branches instructions sink}
 conditions=${CONDITIONS:-640x480@30 640x480@60 640x480@120 1280x720@60 1920x1080@60 1920x1080@30p}
 begun=$SECONDS
 mkdir -p "$folder" target/tests
@@ -94,6 +94,19 @@ paced() {
                         "$program" stream "$side" Virtual0 "${size%x*}" "${size#*x}" "$window" latency
                 fi
             done
+        done
+    done
+}
+
+# Everything on one processor: what a wake-up of a processor that sleeps takes is in no figure, and what the elements do is. More repetitions, because
+# the differences are small.
+single() {
+    local repeat side condition=640x480@60
+    for ((repeat = 1; repeat <= 3 * repeats; repeat++)); do
+        for side in $(in_turn "$repeat" libcamerasrc-rs without-metadata libcamerasrc); do
+            progress "on one processor $condition $side, $repeat of $((3 * repeats))"
+            run single "$condition" "$side" "$repeat" with_camera 60 0 '' taskset -c 0 "$program" stream \
+                "${side/without-metadata/libcamerasrc-rs frame-metadata=false}" Virtual0 640 480 "$window" latency
         done
     done
 }

@@ -1,6 +1,7 @@
 """Tables and plots of what benches/versus.sh has measured: `report.py FOLDER`, which has figures.csv and machine.txt.
 
-Writes table.md and source.svg there and prints the table. A value is the median of the repetitions, with the smallest and the largest.
+Writes table.md and source.svg there and prints the table. A value is the median of the repetitions, with the smallest and the largest; a ratio is the median
+of the repetitions' ratios.
 """
 
 import collections
@@ -11,7 +12,7 @@ import sys
 
 import plot
 
-OURS, THEIRS, FLOOR = "libcamerasrc-rs", "libcamerasrc", "cam"
+OURS, BARE, THEIRS, FLOOR = "libcamerasrc-rs", "without-metadata", "libcamerasrc", "cam"
 folder = pathlib.Path(sys.argv[1])
 machine = dict(line.split(" ", 1) for line in (folder / "machine.txt").read_text().splitlines() if " " in line)
 
@@ -45,22 +46,30 @@ class Row:
         middle = number(statistics.median(values))
         return middle if len(values) == 1 else f"{middle} ({number(min(values))} to {number(max(values))})"
 
+    def ratios(self):
+        """Of what was measured next to each other; of the medians where the repetitions are not the same."""
+        if not self.has_ratio or not self.ours or not self.theirs or not all(self.theirs):
+            return []
+        if len(self.ours) == len(self.theirs):
+            return [ours / theirs for ours, theirs in zip(self.ours, self.theirs)]
+        return [statistics.median(self.ours) / statistics.median(self.theirs)]
+
     def verdict(self):
         if not self.ours or not (self.theirs or self.target is not None):
             return "not measured"
         ours = statistics.median(self.ours)
         if self.target is not None:
             return "yes" if ours <= self.target else "no"
-        theirs = statistics.median(self.theirs)
-        ahead = ours >= theirs if self.more_is_better else ours <= theirs
+        ratios = self.ratios() or [ours - statistics.median(self.theirs) + 1]
+        ratio = statistics.median(ratios)
+        ahead = ratio >= 1 if self.more_is_better else ratio <= 1
         overlap = min(self.ours) <= max(self.theirs) and min(self.theirs) <= max(self.ours)
         within = len(self.ours) > 1 and overlap
         return ("yes" if ahead else "no") + (", ranges overlap" if within else "")
 
     def ratio(self):
-        if not self.has_ratio or not self.ours or not self.theirs or not statistics.median(self.theirs):
-            return ""
-        return f"{statistics.median(self.ours) / statistics.median(self.theirs):.2f}"
+        ratios = self.ratios()
+        return f"{statistics.median(ratios):.2f}" if ratios else ""
 
     def line(self):
         return f"| {self.what} | {self.condition} | {self.text(self.ours)} | {self.text(self.theirs)} | {self.ratio()} | {self.verdict()} |"
@@ -101,6 +110,11 @@ def rows():
         for condition in order[part]:
             switches = [total(part, condition, SWITCHES, side) for side in (OURS, THEIRS)]
             yield Row("context switches of a frame", named(part, condition), *switches)
+    for condition in order["single"]:
+        for figure, what in [("cpu", "processor time of a frame, µs"), ("push-p50", "completion to push, p50, µs"),
+                             ("push-p99", "completion to push, p99, µs"), ("camera-p50", "camera to sink, p50, µs")]:
+            for side, how in [(OURS, ""), (BARE, ", frame-metadata=false")]:
+                yield Row(f"{what}{how}", f"{condition}, one processor", of("single", condition, figure, side), of("single", condition, figure, THEIRS))
     for condition in order["futex"]:
         yield Row("futex calls of a frame", condition, *both("futex", condition, "futex"))
     for figure, what in [("push-p50", "completion to push, p50, µs"), ("push-p99", "completion to push, p99, µs"),

@@ -10,4 +10,4 @@ mod value;
 pub use limits::{Checked, check};
 pub use names::nearest;
 pub use property::{Property, properties};
-pub use value::{from_value, plain_field, to_field, to_value};
+pub use value::{from_value, nick, plain_field, to_field, to_value};

@@ -162,17 +162,23 @@ pub fn plain_field(value: &ControlValue) -> glib::SendValue {
 
 /// The value as a field of a structure: an enumeration's by its name.
 pub fn to_field(property: &Property, value: &ControlValue) -> glib::SendValue {
-    match value {
-        ControlValue::One(Scalar::I32(number)) if !property.nicks.is_empty() => {
-            let names = property.definition.enumerators.iter().zip(&property.nicks);
-            let mut names = names.filter(|((value, _), _)| value == number);
-            match names.next() {
-                Some((_, nick)) => nick.to_send_value(),
-                None => number.to_string().to_send_value(),
-            }
+    match (value, nick(property, value)) {
+        (_, Some(nick)) => nick.to_send_value(),
+        (ControlValue::One(Scalar::I32(number)), None) if !property.nicks.is_empty() => {
+            number.to_string().to_send_value()
         }
-        value => plain_field(value),
+        (value, None) => plain_field(value),
     }
+}
+
+/// The name of an enumeration's value, where it has one.
+pub fn nick<'a>(property: &'a Property, value: &ControlValue) -> Option<&'a str> {
+    let ControlValue::One(Scalar::I32(number)) = value else {
+        return None;
+    };
+    let names = property.definition.enumerators.iter().zip(&property.nicks);
+    let mut names = names.filter(|((value, _), _)| value == number);
+    names.next().map(|(_, nick)| nick.as_str())
 }
 
 fn list_value(scalars: &[Scalar]) -> glib::Value {

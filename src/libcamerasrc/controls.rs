@@ -11,8 +11,9 @@ use super::{
 use crate::camera::{ControlId, ControlInfo, ControlValue, Controls, Scalar};
 use crate::capture::loop_state::LoopState;
 use crate::controls::{
-    Checked, Property, check, from_value, nearest, properties, to_field, to_value,
+    Checked, Property, check, from_value, nearest, nick, properties, to_field, to_value,
 };
+use crate::memory::custom_meta::write_over;
 use crate::sync::{Arc, LazyLock, Mutex, Weak};
 use gst::{prelude::*, subclass::prelude::*};
 use std::{
@@ -66,13 +67,24 @@ fn by_any_name(name: &str) -> Option<&'static Property> {
     })
 }
 
-/// Sets a field for each control, with the name and the type of its property.
+/// Sets a field for each control, with the name and the type of its property. What it has of an earlier frame is written over: most fields have another
+/// number, or the same name again.
 // What is said to be used instead needs GStreamer 1.26.
 #[expect(deprecated)]
 pub fn write(controls: &Controls, structure: &mut gst::StructureRef) {
     for (id, value) in controls.iter() {
-        if let Some(property) = by_id(id) {
-            structure.set_value_by_quark(property.field, to_field(property, value));
+        let Some(property) = by_id(id) else { continue };
+        let field = property.field;
+        let is_written = match (value, nick(property, value)) {
+            (_, Some(nick)) => {
+                let before = structure.value_by_quark(field);
+                before.is_ok_and(|before| before.get() == Ok(nick))
+            }
+            (ControlValue::One(number), None) => write_over(structure, field, *number),
+            _ => false,
+        };
+        if !is_written {
+            structure.set_value_by_quark(field, to_field(property, value));
         }
     }
 }

@@ -524,7 +524,11 @@ impl LibcameraSrc {
         }
     }
 
-    fn fail_unlinked(&self) {
+    /// A frame of `src` has found the pad not linked: an error, unless frames go elsewhere.
+    fn met_nobody(&self) {
+        if self.request_pads().iter().any(|pad| pad.is_linked()) {
+            return;
+        }
         gst::element_imp_error!(
             self,
             gst::StreamError::Failed,
@@ -536,33 +540,29 @@ impl LibcameraSrc {
     /// What GstBaseSrc does on its pad, and others have to know of.
     fn watch_source_pad(&self, pad: &LibcameraSrcPad) {
         let weak = self.obj().downgrade();
-        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-            // `num-buffers`, an error, or a downstream that has enough: the others end as well.
-            let ends = info.event().map(|event| event.type_()) == Some(gst::EventType::Eos);
-            if let Some(element) = weak.upgrade().filter(|_| ends) {
-                element.imp().end();
-            }
-            gst::PadProbeReturn::Ok
-        });
-        let weak = self.obj().downgrade();
-        // GstBaseSrc takes a pad that is not linked for an error, and says no more than `not-linked`.
-        pad.add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
-            let others_stream = || {
-                weak.upgrade().is_some_and(|element| {
-                    let pads = element.imp().request_pads();
-                    pads.iter().any(|pad| pad.is_linked())
-                })
+        // One probe for both: GStreamer goes through all of a pad's twice for each buffer.
+        let both = gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::BUFFER;
+        pad.add_probe(both, move |pad, info| {
+            let Some(gst::PadProbeData::Event(event)) = &info.data else {
+                return match pad.is_linked() {
+                    true => {
+                        orientation::tell_at_buffer(pad);
+                        gst::PadProbeReturn::Ok
+                    }
+                    // GstBaseSrc takes that for an error, and says no more than `not-linked`.
+                    false => {
+                        if let Some(element) = weak.upgrade() {
+                            element.imp().met_nobody();
+                        }
+                        gst::PadProbeReturn::Drop
+                    }
+                };
             };
-            if !pad.is_linked() {
-                if !others_stream()
-                    && let Some(element) = weak.upgrade()
-                {
-                    element.imp().fail_unlinked();
-                }
-                return gst::PadProbeReturn::Drop;
-            }
-            if let Some(pad) = pad.downcast_ref::<LibcameraSrcPad>() {
-                orientation::tell_at_buffer(pad);
+            // `num-buffers`, an error, or a downstream that has enough: the others end as well.
+            if event.type_() == gst::EventType::Eos
+                && let Some(element) = weak.upgrade()
+            {
+                element.imp().end();
             }
             gst::PadProbeReturn::Ok
         });
