@@ -264,7 +264,9 @@ impl Offered {
         }
         let caps: gst::Caps = format.caps.parse().unwrap();
         let mut query = gst::query::Allocation::new(Some(&caps), true);
-        assert!(harness.srcpad().unwrap().peer_query(&mut query));
+        if !harness.srcpad().unwrap().peer_query(&mut query) {
+            return Self::Nothing;
+        }
         if let Some(pool) = query.allocation_pools().find_map(|(pool, ..)| pool) {
             let pool = pool.to_owned();
             pool.set_active(true).unwrap();

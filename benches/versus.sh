@@ -5,7 +5,7 @@
 #
 #   benches/versus.sh [FOLDER]                     target/versus by default
 #   REPEATS=9 WINDOW=5 benches/versus.sh           how often each, and seconds of each steady window (3, 2)
-#   PARTS="paced free" benches/versus.sh           of: paced single free counted branches instructions sink
+#   PARTS="paced free" benches/versus.sh           of: wake paced single free counted branches instructions sink
 #   CONDITIONS="640x480@30 1920x1080@60" ...       paced cameras: size and frames per second; painted ones end in 'p'
 #
 # What is measured how: benches/versus.md. It needs python3, and strace and valgrind for the rows of futexes and instructions.
@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:-target/versus}
 repeats=${REPEATS:-3} window=${WINDOW:-2}
-parts=${PARTS:-paced single free counted branches instructions sink}
+parts=${PARTS:-wake paced single free counted branches instructions sink}
 conditions=${CONDITIONS:-640x480@30 640x480@60 640x480@120 1280x720@60 1920x1080@60 1920x1080@30p}
 begun=$SECONDS
 mkdir -p "$folder" target/tests
@@ -77,6 +77,12 @@ in_turn() { # REPEAT SIDE...
 progress() { printf '\rversus: %4d s  %-60s' $((SECONDS - begun)) "$*" >&2; }
 
 # --- parts ----------------------------------------------------------------------------------------------------------------
+
+# No element's: what this machine takes to wake a thread.
+wake() {
+    progress "waking a thread"
+    [ "$(nproc)" = 1 ] || run wake none machine 1 "$program" wake
+}
 
 paced() {
     local repeat condition side size rate paint

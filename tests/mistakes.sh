@@ -49,6 +49,8 @@ says() {
     for words; do
         [[ $line == *"$words"* ]] || { echo "not said: $words"; status=1; }
     done
+    # The base classes have a way of telling of a failure once more that says nothing.
+    if grep -E '^ERROR: from ' "$answer" | grep -oE '^[^:]*:[^:]*:[^:]*:' | sort | uniq -d | grep .; then echo "said more than once"; status=1; fi
     return "$status"
 }
 

@@ -4,6 +4,7 @@
 //!     versus branches ELEMENT CAMERA WIDTH HEIGHT SECONDS
 //!     versus frames ELEMENT CAMERA WIDTH HEIGHT FRAMES
 //!     versus cam PROGRAM CAMERA WIDTH HEIGHT SECONDS
+//!     versus wake
 //!
 //! The element is loaded as a plugin, like any other; nothing of ours is linked to this program.
 
@@ -12,6 +13,7 @@
 mod preloaded;
 mod process;
 mod stream;
+mod wake;
 
 use std::{
     env,
@@ -32,6 +34,9 @@ pub struct Frames {
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
+    if arguments == ["wake"] {
+        return wake::measure();
+    }
     let [kind, subject, camera, width, height, amount, rest @ ..] = arguments.as_slice() else {
         eprintln!("versus: KIND SUBJECT CAMERA WIDTH HEIGHT SECONDS|FRAMES [MORE]");
         std::process::exit(2);

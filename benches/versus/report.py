@@ -180,6 +180,11 @@ described = (
 )
 table = [described, "", "| figure | camera | libcamerasrc-rs | libcamerasrc | ratio | ahead |", "|---|---|---|---|---|---|"]
 table += [row.line() for row in rows()]
+slept = {"100us": "0.1 ms", "1000us": "1 ms", "16000us": "16 ms"}
+wakes = [(words, [of("wake", "none", f"{key}-{name}", "machine") for name in ("p50", "p90")]) for key, words in slept.items()]
+if all(all(found) for _, found in wakes):
+    table += ["", "What the machine takes to wake a thread on another processor:", "", "| which has slept for | p50, µs | p90, µs |", "|---|---|---|"]
+    table += [f"| {words} | {number(p50[0])} | {number(p90[0])} |" for words, (p50, p90) in wakes]
 sink = folder / "sink.md"
 if sink.exists():
     table += ["", "Both sinks:", "", sink.read_text().strip()]

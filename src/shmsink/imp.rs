@@ -43,6 +43,43 @@ pub struct ShmSink {
 }
 
 impl ShmSink {
+    fn open(&self) -> Result<(), gst::ErrorMessage> {
+        let settings = self.settings.lock().clone();
+        let session = Session::start(&self.obj(), &settings).map_err(|error| {
+            let text = error.to_string();
+            match error {
+                StartError::Listen(ListenError::InUse { .. }) => {
+                    gst::error_msg!(gst::ResourceError::Busy, ("{text}"))
+                }
+                StartError::Listen(ListenError::NoPath | ListenError::NoDirectory { .. }) => {
+                    gst::error_msg!(gst::ResourceError::NotFound, ("{text}"))
+                }
+                StartError::Allowed(_) => {
+                    gst::error_msg!(gst::ResourceError::Settings, ("{text}"))
+                }
+                StartError::Listen(_) | StartError::System(_) => {
+                    gst::error_msg!(gst::ResourceError::OpenReadWrite, ("{text}"))
+                }
+            }
+        })?;
+        *self.stream.lock() = Some(Streaming::new(&settings));
+        *self.session.lock() = Some(session);
+        Ok(())
+    }
+
+    fn close(&self) {
+        let session = self.session.lock().take();
+        let mut stream = self.stream.lock().take();
+        if let Some(session) = session {
+            if let Some(stream) = &mut stream {
+                stream.prepare_end(session.shared());
+            }
+            let has_ended = stream.as_ref().is_some_and(|stream| stream.has_ended());
+            session.stop(&self.obj(), has_ended);
+        }
+        drop(stream);
+    }
+
     fn shared(&self) -> Option<Arc<Shared>> {
         self.session
             .lock()
@@ -314,46 +351,23 @@ impl ElementImpl for ShmSink {
         let before = std::mem::replace(&mut *self.timebase.lock(), timebase);
         // Without the lock: it may be the last of a clock.
         drop(before);
-        self.parent_change_state(transition)
+        // Not in `start`: GstBaseSink tells of its failure once more, and says nothing.
+        let opens = transition == gst::StateChange::NullToReady;
+        if opens && let Err(message) = self.open() {
+            self.post_error_message(message);
+            return Err(gst::StateChangeError);
+        }
+        let changed = self.parent_change_state(transition);
+        if opens && changed.is_err() {
+            self.close();
+        }
+        changed
     }
 }
 
 impl BaseSinkImpl for ShmSink {
-    fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let settings = self.settings.lock().clone();
-        let session = Session::start(&self.obj(), &settings).map_err(|error| {
-            let text = error.to_string();
-            match error {
-                StartError::Listen(ListenError::InUse { .. }) => {
-                    gst::error_msg!(gst::ResourceError::Busy, ("{text}"))
-                }
-                StartError::Listen(ListenError::NoPath | ListenError::NoDirectory { .. }) => {
-                    gst::error_msg!(gst::ResourceError::NotFound, ("{text}"))
-                }
-                StartError::Allowed(_) => {
-                    gst::error_msg!(gst::ResourceError::Settings, ("{text}"))
-                }
-                StartError::Listen(_) | StartError::System(_) => {
-                    gst::error_msg!(gst::ResourceError::OpenReadWrite, ("{text}"))
-                }
-            }
-        })?;
-        *self.stream.lock() = Some(Streaming::new(&settings));
-        *self.session.lock() = Some(session);
-        Ok(())
-    }
-
     fn stop(&self) -> Result<(), gst::ErrorMessage> {
-        let session = self.session.lock().take();
-        let mut stream = self.stream.lock().take();
-        if let Some(session) = session {
-            if let Some(stream) = &mut stream {
-                stream.prepare_end(session.shared());
-            }
-            let has_ended = stream.as_ref().is_some_and(|stream| stream.has_ended());
-            session.stop(&self.obj(), has_ended);
-        }
-        drop(stream);
+        self.close();
         Ok(())
     }
 

@@ -178,6 +178,13 @@ impl ElementImpl for ShmSrc {
         // The clock and the beginning of running time stay while the element plays. In a pause those from before it stay: the last frame may be on
         // its way yet.
         let plays = transition == gst::StateChange::PausedToPlaying;
+        // Not in `start` alone: GstBaseSrc tells of its failure once more, and says nothing.
+        if transition == gst::StateChange::ReadyToPaused
+            && let Err(message) = self.path()
+        {
+            self.post_error_message(message);
+            return Err(gst::StateChangeError);
+        }
         if plays {
             self.set_timebase(Timebase::of(&*self.obj()));
         }
@@ -215,23 +222,7 @@ impl ElementImpl for ShmSrc {
 
 impl BaseSrcImpl for ShmSrc {
     fn start(&self) -> Result<(), gst::ErrorMessage> {
-        let path = self.settings.lock().socket_path.clone().unwrap_or_default();
-        match path.len() {
-            0 => {
-                return Err(gst::error_msg!(
-                    gst::ResourceError::NotFound,
-                    ("no socket path. Set socket-path to that of the sink, such as /tmp/camera")
-                ));
-            }
-            1..=MAX_PATH => (),
-            length => {
-                return Err(gst::error_msg!(
-                    gst::ResourceError::NotFound,
-                    ("socket path of {length} bytes is too long: a socket address has room for {MAX_PATH}. Choose a shorter socket-path for both \
-                         sides")
-                ));
-            }
-        }
+        let path = self.path()?;
         let failed = |error: std::io::Error| {
             gst::error_msg!(
                 gst::ResourceError::OpenRead,
@@ -355,6 +346,22 @@ impl PushSrcImpl for ShmSrc {
 }
 
 impl ShmSrc {
+    /// Where the sink is to be, if that can be the path of a socket.
+    fn path(&self) -> Result<String, gst::ErrorMessage> {
+        let path = self.settings.lock().socket_path.clone().unwrap_or_default();
+        match path.len() {
+            0 => Err(gst::error_msg!(
+                gst::ResourceError::NotFound,
+                ("no socket path. Set socket-path to that of the sink, such as /tmp/camera")
+            )),
+            1..=MAX_PATH => Ok(path),
+            length => Err(gst::error_msg!(
+                gst::ResourceError::NotFound,
+                ("socket path of {length} bytes is too long: a socket address has room for {MAX_PATH}. Choose a shorter socket-path for both sides")
+            )),
+        }
+    }
+
     fn set_timebase(&self, timebase: Option<Timebase>) {
         let before = std::mem::replace(&mut *self.timebase.lock(), timebase);
         // Without the lock: it may be the last of a clock.
