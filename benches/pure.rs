@@ -1,6 +1,7 @@
-//! The logic that runs for every frame, by itself: no camera, no thread, no memory of frames.
+//! The logic that runs for every frame, and that of a negotiation, by itself: no camera, no thread, no memory of frames.
 //!
-//!     cargo bench --no-default-features --features benches --bench pure
+//!     cargo bench --no-default-features --features benches --bench pure           without GStreamer, and so without caps
+//!     cargo bench --no-default-features --features benches,plugin --bench pure
 
 #![allow(clippy::unwrap_used)]
 
@@ -109,5 +110,48 @@ fn wire(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(pure, driver, slots, wire);
+/// What a camera with 4 formats of 20 sizes offers, and what is chosen for a peer that has something to ask.
+#[cfg(feature = "plugin")]
+fn caps(criterion: &mut Criterion) {
+    use gstlibcamerars::{
+        camera::{PixelFormat, Size, StreamConfig, StreamFormat},
+        video::caps::Offer,
+    };
+    gst::init().unwrap();
+    let formats = [b"NV12", b"YUYV", b"YU12", b"RG24"].map(|fourcc| StreamFormat {
+        format: PixelFormat::new(fourcc),
+        sizes: (1..=20).map(|n| Size::new(160 * n, 120 * n)).collect(),
+        range: None,
+    });
+    let offer = Offer {
+        default: StreamConfig {
+            format: PixelFormat::new(b"NV12"),
+            size: Size::new(1280, 960),
+            stride: 1280,
+            frame_size: 0,
+            buffer_count: 4,
+            color_space: None,
+        },
+        formats: formats.into(),
+        durations: Some((8333, 1_000_000)),
+        limits: Some((8333, 1_000_000)),
+        dmabuf: false,
+        paced: false,
+        rate: None,
+    };
+    let peer: gst::Caps = "video/x-raw,format={RGB,NV12},width=[320,1920],framerate=30/1"
+        .parse()
+        .unwrap();
+    criterion.bench_function("what is offered, as caps", |bencher| {
+        bencher.iter(|| black_box(offer.caps()));
+    });
+    criterion.bench_function("what a peer may choose", |bencher| {
+        bencher.iter(|| black_box(offer.choices(&peer)));
+    });
+}
+
+#[cfg(not(feature = "plugin"))]
+fn caps(_: &mut Criterion) {}
+
+criterion_group!(pure, driver, slots, wire, caps);
 criterion_main!(pure);

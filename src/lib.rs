@@ -120,8 +120,11 @@ mod controls;
 mod memory;
 #[cfg(feature = "plugin")]
 mod notes;
-#[cfg(feature = "plugin")]
+#[cfg(all(feature = "plugin", not(feature = "benches")))]
 mod video;
+/// For benches/pure.rs to measure.
+#[cfg(all(feature = "plugin", feature = "benches"))]
+pub mod video;
 
 /// `libcamerasrc-rs` beside upstream's `libcamerasrc`.
 #[cfg(feature = "plugin")]

@@ -211,6 +211,7 @@ group_builds() {
     check builds clippy-pure cargo clippy --all-targets --no-default-features -- -D warnings
     check builds clippy-no-libcamera cargo clippy --all-targets --no-default-features --features harness -- -D warnings
     check builds clippy-tests cargo clippy --all-targets --features $features -- -D warnings
+    check builds clippy-benches cargo clippy --bench pure --no-default-features --features benches,plugin -- -D warnings
     check builds check-pure cargo check --no-default-features
     check builds documentation env RUSTDOCFLAGS='-D warnings' cargo doc --no-deps
     if command -v shellcheck >/dev/null; then
