@@ -351,8 +351,8 @@ metadata_py() {
     tells_of_frames "$root/examples/metadata.py"
 }
 
-# A program that shares a camera, is told things while it does, and says what happens. That it survives an unplugging is not to be had without a camera
-# that can be unplugged: what the element does then is shown in tests/vm/unplug.rs. Here one camera is waited for that never comes.
+# A program that shares a camera, is told things while it does, and says what happens. Here a camera is waited for that never comes; one that is unplugged
+# comes back in tests/vm/examples.rs.
 is_a_camera_program() { # COMMAND...
     local socket="$private/program" out="$private/program.out" status=0 pid
     export GST_PLUGIN_PATH="${PLUGIN_PATH-$root/target/plugins}" LIBCAMERA_LOG_LEVELS='*:FATAL'

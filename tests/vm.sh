@@ -2,7 +2,7 @@
 # The plugin on real kernel drivers and true DMABUFs, in a virtual machine: a USB camera on uvcvideo that can be unplugged, dma-heap, udmabuf.
 #
 #   tests/vm.sh                     all jobs but soak
-#   tests/vm.sh uvc shm             these jobs only: dmabuf import memory streams uvc unplug provider two shm descriptors drm unixfd peer soak
+#   tests/vm.sh uvc shm             these jobs only: dmabuf import memory streams uvc unplug provider two shm descriptors examples drm unixfd peer soak
 #   ENDURANCE= tests/vm.sh          the short form, which tests/run.sh takes: some things are done 10 times instead of 50
 #   USERLAND=testing tests/vm.sh    with GStreamer and libcamera of Debian's testing, which is made below target/userland/ (2 GB), instead of this machine's
 #   LIBCAMERA_LOG_LEVELS, GST_DEBUG reach the tests
@@ -29,7 +29,7 @@ mkdir -p "$work/out"
 # shellcheck source=tests/vm/boot.sh
 . "$here/boot.sh"
 
-known_jobs=(dmabuf import memory streams uvc unplug provider two shm descriptors drm unixfd peer soak)
+known_jobs=(dmabuf import memory streams uvc unplug provider two shm descriptors examples drm unixfd peer soak)
 packages=(qemu-system-x86 udev kmod busybox-static cpio zstd xz-utils gcc libc6-dev)
 # Seconds for each job, and for the soak.
 job_limit=300
@@ -40,8 +40,8 @@ choose_jobs() {
     jobs=("$@")
     if (($# == 0)); then
         jobs=(dmabuf import memory streams uvc unplug provider two shm descriptors)
-        # The host's userland may lack what these need.
-        [ "${USERLAND-host}" = host ] || jobs+=(drm unixfd peer)
+        # The host's userland may lack what these need, and has what the examples were built with.
+        if [ "${USERLAND-host}" = host ]; then jobs+=(examples); else jobs+=(drm unixfd peer); fi
     fi
     for job in "${jobs[@]}"; do
         [[ " ${known_jobs[*]} " == *" $job "* ]] || { echo "vm: no job '$job'; there are: ${known_jobs[*]}" >&2; exit 2; }

@@ -17,6 +17,7 @@ mod exported;
 mod descriptors;
 mod dmabuf;
 mod drm;
+mod examples;
 mod import;
 mod memory;
 mod peer;

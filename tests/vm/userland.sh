@@ -12,6 +12,11 @@ host_userland() {
     registry="$work/registry"
     step "building the tests (minutes, the first time)" env -C "$root" \
         cargo test --release --no-run --features harness,simulated --test vm_jobs
+    if [[ " ${jobs[*]-} " == *" examples "* ]]; then
+        step "building the example in Rust" env -C "$root" cargo build --release --features harness,simulated --lib --example camera
+        # shellcheck disable=SC2046 # several flags
+        step "building the example in C" cc -Wall -Wextra -Werror -o "$work/camera-c" "$root/examples/camera.c" $(pkg-config --cflags --libs gstreamer-1.0)
+    fi
     # Reading all of GStreamer's plugins takes the machine a minute.
     step "listing GStreamer's plugins" env GST_REGISTRY="$registry" gst-inspect-1.0
 }
