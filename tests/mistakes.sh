@@ -21,9 +21,12 @@ clean_up() {
     rm -rf "$private"
 }
 trap clean_up EXIT
+# shellcheck source=tests/cases.sh
+. "$root/tests/cases.sh"
 socket="$private/camera"
 small=video/x-raw,format=NV12,width=640,height=480,framerate=30/1
 answer="$private/answer"
+: >"$answer"
 
 # What a command prints in LIMIT seconds, without colours. It has to end by itself, unless the test says that it waits.
 LIMIT=20
@@ -293,19 +296,15 @@ until [ -S "$socket" ]; do
     sleep 0.1
 done
 
+after_case() { # ok|FAILED
+    if [ "$1" = FAILED ]; then
+        cat "$answer" >&2
+    elif [ -n "${SHOW-}" ]; then
+        grep -E '^(ERROR|WARNING): |no property|could not' "$answer"
+    fi
+    : >"$answer"
+}
+
 wanted=("$@")
 ((${#wanted[@]})) || wanted=("${mistakes[@]}")
-bad=0
-for mistake in "${wanted[@]}"; do
-    : >"$answer"
-    if "$mistake" >"$private/output" 2>&1; then
-        grep '^SKIPPED: ' "$private/output"
-        echo "test $mistake ... ok"
-        [ -z "${SHOW-}" ] || grep -E '^(ERROR|WARNING): |no property|could not' "$answer"
-    else
-        cat "$private/output" "$answer" >&2
-        echo "test $mistake ... FAILED"
-        bad=$((bad + 1))
-    fi
-done
-exit $((bad > 0))
+run_cases "${wanted[@]}"

@@ -12,6 +12,8 @@ clean_up() {
     rm -rf "$private"
 }
 trap clean_up EXIT
+# shellcheck source=tests/cases.sh
+. "$root/tests/cases.sh"
 deb=''
 
 # Nothing of this environment: no GST_PLUGIN_PATH, no registry, no libcamera of a checkout.
@@ -81,32 +83,15 @@ it_is_removed_and_nothing_is_left() {
         ! compgen -G '/usr/lib/*/gstreamer-1.0/libgstlibcamerars.so'
 }
 
-skip_all() {
-    local test
-    for test in it_installs gstreamer_finds_it_without_being_told without_a_camera_it_says_so it_shares_frames it_is_removed_and_nothing_is_left; do
-        echo "SKIPPED: $test: $1"
-    done
+installed=(it_installs gstreamer_finds_it_without_being_told without_a_camera_it_says_so it_shares_frames it_is_removed_and_nothing_is_left)
+skip_installed() { # REASON
+    printf "SKIPPED: %s: $1\n" "${installed[@]}"
+    installed=()
 }
 
-tests=(it_is_built it_has_what_it_says_and_names_no_checkout it_installs gstreamer_finds_it_without_being_told without_a_camera_it_says_so
-    it_shares_frames it_is_removed_and_nothing_is_left)
-bad=0
 if dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed'; then
-    skip_all "$package is installed on this machine already, and stays as it is"
-    tests=(it_is_built it_has_what_it_says_and_names_no_checkout)
+    skip_installed "$package is installed on this machine already, and stays as it is"
 elif [ "$(id -u)" != 0 ]; then
-    skip_all "only root may install packages"
-    tests=(it_is_built it_has_what_it_says_and_names_no_checkout)
+    skip_installed "only root may install packages"
 fi
-for test in "${tests[@]}"; do
-    if "$test" >"$private/output" 2>&1; then
-        grep '^SKIPPED: ' "$private/output"
-        echo "test $test ... ok"
-    else
-        cat "$private/output" >&2
-        echo "test $test ... FAILED"
-        bad=$((bad + 1))
-        [ "$test" != it_is_built ] || break
-    fi
-done
-exit $((bad > 0))
+run_cases it_is_built && run_cases it_has_what_it_says_and_names_no_checkout "${installed[@]}"

@@ -15,6 +15,8 @@ clean_up() {
     rm -rf "$private"
 }
 trap clean_up EXIT
+# shellcheck source=tests/cases.sh
+. "$root/tests/cases.sh"
 export SOCKET="$private/camera"
 frame=$((1280 * 720 * 3 / 2)) # bytes of one NV12 frame of CAPS
 
@@ -432,17 +434,6 @@ tests=(every_pipeline_has_a_test set_up_again_takes_no_time picture preview reco
     every_example_has_a_test metadata_c metadata_py camera_rs camera_c camera_py demo demo_ends_on_a_signal_and_leaves_nothing)
 # What is built is built before the limits of the tests begin to run.
 (. "$pipelines/env.sh") || exit 1
-bad=0
 wanted=("$@")
 ((${#wanted[@]})) || wanted=("${tests[@]}")
-for test in "${wanted[@]}"; do
-    if "$test" >"$private/output" 2>&1; then
-        grep '^SKIPPED: ' "$private/output"
-        echo "test $test ... ok"
-    else
-        cat "$private/output" >&2
-        echo "test $test ... FAILED"
-        bad=$((bad + 1))
-    fi
-done
-exit $((bad > 0))
+run_cases "${wanted[@]}"

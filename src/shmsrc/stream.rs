@@ -138,9 +138,8 @@ impl Stream {
         delivery: areas::Delivery,
         context: Context<'_>,
     ) -> Result<Made, StreamError> {
-        let mut whole = gst::Buffer::new();
+        let mut whole = buffer_of([gst::Memory::from_slice(delivery.bytes)]);
         let buffer = whole.make_mut();
-        buffer.append_memory(gst::Memory::from_slice(delivery.bytes));
         let Self {
             session,
             known,
@@ -177,9 +176,8 @@ impl Stream {
         delivery: areas::Delivery,
         context: Context<'_>,
     ) -> Result<Made, StreamError> {
-        let mut whole = gst::Buffer::new();
+        let mut whole = buffer_of([gst::Memory::from_slice(delivery.bytes)]);
         let buffer = whole.make_mut();
-        buffer.append_memory(gst::Memory::from_slice(delivery.bytes));
         let now = Times {
             instant: Some(clock::monotonic()),
             ..Times::default()
@@ -205,11 +203,8 @@ impl Stream {
             memories,
             caps,
         } = delivery;
-        let mut whole = gst::Buffer::new();
+        let mut whole = buffer_of(memories);
         let buffer = whole.make_mut();
-        memories
-            .into_iter()
-            .for_each(|memory| buffer.append_memory(memory));
         let caps = learn(&mut self.known, &mut self.names, &caps, DEVICES)?;
         // Without a timestamp it is the moment at which it came.
         let instant = frame.pts.unwrap_or_else(clock::monotonic);
@@ -283,6 +278,15 @@ impl Stream {
             self.latency = age + SLACK;
         }
     }
+}
+
+fn buffer_of(memories: impl IntoIterator<Item = gst::Memory>) -> gst::Buffer {
+    let mut whole = gst::Buffer::new();
+    let buffer = whole.make_mut();
+    for memory in memories {
+        buffer.append_memory(memory);
+    }
+    whole
 }
 
 /// Frames' moments as this pipeline's running times.
