@@ -130,6 +130,36 @@ fn memory_that_does_not_fit_is_said_and_left_alone() {
     assert_eq!(files(), 0);
 }
 
+/// Some drivers look at the memory only when they are to begin with it.
+#[test]
+fn a_camera_that_does_not_start_with_downstreams_memory_starts_with_its_own() {
+    let _alone = alone("a start that is refused");
+    let script = simulated();
+    for mode in ["auto", "dmabuf-import"] {
+        let (source, allocator) = offered(CAMERA, &format!("io-mode={mode}"), GOOD);
+        // It begins with memory of ours, until downstream has said what it has.
+        script.refuse_start_after(1);
+        source.set_state(gst::State::Playing);
+        let seen = seen(&source, 50);
+        assert!(!seen.is_empty());
+        let pad = of_pad(&source);
+        assert_ne!(pad.get::<&str>("memory").unwrap(), "downstream");
+        let refused: &str = pad.get("memory-refused").unwrap();
+        assert!(refused.contains("start failed"), "{refused}");
+        assert_eq!(source.error(), None);
+        // It is left at that while the camera is open, whatever else has it configured anew.
+        source.set_state(gst::State::Ready);
+        source.set_state(gst::State::Playing);
+        assert!(self::seen(&source, 50).is_disjoint(&allocator.made()));
+        // Opened anew, it is tried again.
+        source.set_state(gst::State::Null);
+        source.set_state(gst::State::Playing);
+        assert!(!self::seen(&source, 50).is_disjoint(&allocator.made()));
+        assert_eq!(source.error(), None);
+    }
+    assert_eq!(files(), 0);
+}
+
 #[test]
 fn io_mode_says_whose_memory_it_may_be() {
     let _alone = alone("io-mode");

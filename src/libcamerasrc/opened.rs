@@ -16,6 +16,8 @@ pub struct Opened {
     limits: Vec<(Mode, (u64, u64))>,
     /// Frames that it cannot export are no DMABUFs.
     pub exports: bool,
+    /// What it said when it was to start with memory of downstream's, which it is not given any more.
+    pub refuses_peers: Option<String>,
     /// Whether it streams.
     pub runs: bool,
     /// As it was asked for.
@@ -52,9 +54,14 @@ impl Opened {
             .or_else(|| alike().map(|(_, limits)| *limits))
     }
 
-    /// Whether another plan can avoid why the camera has refused to start with these choices.
-    pub fn learn(&mut self, choices: &[Choice], error: &CameraError) -> bool {
+    /// Whether another plan can avoid why the camera has refused to start with these choices. `has_peers`: it was given memory of downstream's, which some
+    /// drivers refuse only then.
+    pub fn learn(&mut self, choices: &[Choice], has_peers: bool, error: &CameraError) -> bool {
         match error {
+            CameraError::Call { .. } if has_peers && self.refuses_peers.is_none() => {
+                self.refuses_peers = Some(error.to_string());
+                true
+            }
             CameraError::FrameRate { .. } if self.limits(choices).is_none() => {
                 let limits = self.device.frame_durations();
                 self.limits
@@ -101,6 +108,7 @@ fn look(name: Option<&str>) -> Result<Opened, CameraError> {
         device,
         limits: Vec::new(),
         exports: true,
+        refuses_peers: None,
         modes: None,
         runs: false,
         sensor: None,

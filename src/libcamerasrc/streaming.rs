@@ -220,6 +220,7 @@ impl LibcameraSrc {
                 element.imp().renegotiate();
             }
         };
+        let refused = self.with_opened(|opened| Ok(opened.refuses_peers.clone()))?;
         let options = Options {
             stale: Arc::new(stale),
             stall_timeout: timeout,
@@ -235,6 +236,7 @@ impl LibcameraSrc {
                 .map(|stream| Io {
                     mode: settings.io_mode,
                     peer: stream.memory.clone(),
+                    refused: refused.clone(),
                     frames: stream.frames,
                 })
                 .collect(),
@@ -245,9 +247,10 @@ impl LibcameraSrc {
             .iter()
             .map(|stream| stream.choice.clone())
             .collect();
+        let has_peers = options.io.iter().any(Io::tries_peer);
         self.with_opened(|opened| {
             match Session::start(&mut *opened.device, offers, plan.clone(), options, report) {
-                Err(error) if opened.learn(&choices, &error) => Ok(Err(error)),
+                Err(error) if opened.learn(&choices, has_peers, &error) => Ok(Err(error)),
                 started => {
                     opened.runs = started.is_ok();
                     started.map(Ok)

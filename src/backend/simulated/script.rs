@@ -30,7 +30,8 @@ struct State {
     gone: bool,
     bad: bool,
     refuse_queue: bool,
-    refuse_start: bool,
+    /// Starts that go well before one is refused.
+    refuse_start: Option<u32>,
     configurations: usize,
     told: Vec<(ControlId, ControlValue)>,
     pretended: Controls,
@@ -66,7 +67,12 @@ impl Script {
     }
 
     pub fn refuse_next_start(&self) {
-        self.0.lock().refuse_start = true;
+        self.refuse_start_after(0);
+    }
+
+    /// The same for the one after so many that go well.
+    pub fn refuse_start_after(&self, starts: u32) {
+        self.0.lock().refuse_start = Some(starts);
     }
 
     /// Reports these values as well, which nobody has given it.
@@ -125,6 +131,9 @@ impl Script {
     }
 
     pub(super) fn refuses_start(&self) -> bool {
-        std::mem::take(&mut self.0.lock().refuse_start)
+        let refuse_start = &mut self.0.lock().refuse_start;
+        let left = refuse_start.take();
+        *refuse_start = left.and_then(|left| left.checked_sub(1));
+        left == Some(0)
     }
 }

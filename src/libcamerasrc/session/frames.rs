@@ -74,8 +74,22 @@ impl PeerMemory {
 pub struct Io {
     pub mode: IoMode,
     pub peer: Option<PeerMemory>,
+    /// Why the camera is not given that, where it has refused it.
+    pub refused: Option<String>,
     /// Frames that are wanted; 0: as many as the camera says.
     pub frames: u32,
+}
+
+impl Io {
+    /// Memory of downstream's that may be used.
+    fn peer(&self) -> Option<&PeerMemory> {
+        self.peer.as_ref().filter(|_| self.mode != IoMode::Dmabuf)
+    }
+
+    /// Whether the camera is given it, if it fits.
+    pub fn tries_peer(&self) -> bool {
+        self.peer().is_some() && self.refused.is_none()
+    }
 }
 
 /// Slots of another element's area.
@@ -110,8 +124,10 @@ impl Frames {
         io: &Io,
     ) -> Result<Self, CameraError> {
         refuse_padded_bayer(device, choice, agreed)?;
-        let peer = io.peer.as_ref().filter(|_| io.mode != IoMode::Dmabuf);
-        let imported = peer.map(|peer| import(device, index, offer, choice, agreed, peer));
+        let imported = io.peer().map(|peer| match &io.refused {
+            Some(why) => Err(Unfit::Camera(why.clone())),
+            None => import(device, index, offer, choice, agreed, peer),
+        });
         let unfit = match imported {
             Some(Ok(frames)) => return Ok(frames),
             Some(Err(unfit)) => Some(unfit),
