@@ -133,19 +133,29 @@ fn memory_that_does_not_fit_is_said_and_left_alone() {
 /// Some drivers look at the memory only when they are to begin with it.
 #[test]
 fn a_camera_that_does_not_start_with_downstreams_memory_starts_with_its_own() {
-    let _alone = alone("a start that is refused");
+    left_alone("start failed", |script| script.refuse_start_after(1));
+}
+
+/// And some only when they are to fill it.
+#[test]
+fn a_camera_that_fills_nothing_of_downstreams_memory_starts_with_its_own() {
+    left_alone("unfilled", |script| script.fill_nothing_after(1));
+}
+
+/// `refuse` has the camera refuse the second start: it begins with memory of ours, until downstream has said what it has.
+fn left_alone(why: &str, refuse: fn(&Script)) {
+    let _alone = alone(why);
     let script = simulated();
     for mode in ["auto", "dmabuf-import"] {
         let (source, allocator) = offered(CAMERA, &format!("io-mode={mode}"), GOOD);
-        // It begins with memory of ours, until downstream has said what it has.
-        script.refuse_start_after(1);
+        refuse(&script);
         source.set_state(gst::State::Playing);
         let seen = seen(&source, 50);
         assert!(!seen.is_empty());
         let pad = of_pad(&source);
         assert_ne!(pad.get::<&str>("memory").unwrap(), "downstream");
         let refused: &str = pad.get("memory-refused").unwrap();
-        assert!(refused.contains("start failed"), "{refused}");
+        assert!(refused.contains(why), "{refused}");
         assert_eq!(source.error(), None);
         // It is left at that while the camera is open, whatever else has it configured anew.
         source.set_state(gst::State::Ready);

@@ -54,16 +54,20 @@ pub enum Report<'a> {
 pub struct Worker {
     queueing: Queueing,
     report: Box<dyn Fn(Report<'_>) + Send + Sync>,
+    recover: Box<dyn Fn(&CameraError) -> bool + Send + Sync>,
 }
 
 impl Worker {
+    /// `recover` says whether the camera is being started anew for a failure, which is then told to nobody.
     pub fn new(
         queue: Box<dyn RequestQueue>,
         report: impl Fn(Report<'_>) + Send + Sync + 'static,
+        recover: impl Fn(&CameraError) -> bool + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             queueing: Queueing::new(queue),
             report: Box::new(report),
+            recover: Box::new(recover),
         })
     }
 
@@ -83,6 +87,7 @@ impl Worker {
         match news {
             // That is no news, and was done.
             Action::Queue { .. } => (),
+            Action::Report(error) if (self.recover)(&error) => (),
             Action::Report(error) => {
                 (self.report)(Report::Failed(&error));
                 state.reported();

@@ -16,7 +16,7 @@ pub struct Opened {
     limits: Vec<(Mode, (u64, u64))>,
     /// Frames that it cannot export are no DMABUFs.
     pub exports: bool,
-    /// What it said when it was to start with memory of downstream's, which it is not given any more.
+    /// What it said when it was to start with memory of downstream's, or to fill it; it is not given any more.
     pub refuses_peers: Option<String>,
     /// Whether it streams.
     pub runs: bool,

@@ -78,6 +78,13 @@ impl LibcameraSrc {
                 Err(error) => return Err(why.unwrap_or(error)),
             };
             let running = self.session();
+            let refusal = running.as_ref().and_then(|session| session.refusal());
+            if let Some(why) = refusal.cloned() {
+                self.with_opened(|opened| {
+                    opened.refuses_peers = Some(why);
+                    Ok(())
+                })?;
+            }
             let stays = running.filter(|session| {
                 session.plan == plan && !session.is_stale() && has_streams(session, pads)
             });

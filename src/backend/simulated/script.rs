@@ -23,6 +23,18 @@ pub enum Fault {
     MadeUp,
 }
 
+/// How many starts go well before one that does not.
+#[derive(Debug, Default)]
+struct Countdown(Option<u32>);
+
+impl Countdown {
+    fn is_over(&mut self) -> bool {
+        let left = self.0.take();
+        self.0 = left.and_then(|left| left.checked_sub(1));
+        left == Some(0)
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     faults: VecDeque<Fault>,
@@ -30,8 +42,10 @@ struct State {
     gone: bool,
     bad: bool,
     refuse_queue: bool,
-    /// Starts that go well before one is refused.
-    refuse_start: Option<u32>,
+    refused_start: Countdown,
+    unfilled_start: Countdown,
+    /// The run that goes on is one that fills nothing.
+    fills_nothing: bool,
     configurations: usize,
     told: Vec<(ControlId, ControlValue)>,
     pretended: Controls,
@@ -72,7 +86,12 @@ impl Script {
 
     /// The same for the one after so many that go well.
     pub fn refuse_start_after(&self, starts: u32) {
-        self.0.lock().refuse_start = Some(starts);
+        self.0.lock().refused_start = Countdown(Some(starts));
+    }
+
+    /// After so many starts comes one after which every request is given back unfilled, as drivers do that cannot write to the memory.
+    pub fn fill_nothing_after(&self, starts: u32) {
+        self.0.lock().unfilled_start = Countdown(Some(starts));
     }
 
     /// Reports these values as well, which nobody has given it.
@@ -111,7 +130,11 @@ impl Script {
     }
 
     pub(super) fn next_fault(&self) -> Option<Fault> {
-        self.0.lock().faults.pop_front()
+        let mut state = self.0.lock();
+        match state.fills_nothing {
+            true => Some(Fault::Cancelled),
+            false => state.faults.pop_front(),
+        }
     }
 
     pub(super) fn is_stalled(&self) -> bool {
@@ -131,9 +154,8 @@ impl Script {
     }
 
     pub(super) fn refuses_start(&self) -> bool {
-        let refuse_start = &mut self.0.lock().refuse_start;
-        let left = refuse_start.take();
-        *refuse_start = left.and_then(|left| left.checked_sub(1));
-        left == Some(0)
+        let mut state = self.0.lock();
+        state.fills_nothing = state.unfilled_start.is_over();
+        state.refused_start.is_over()
     }
 }

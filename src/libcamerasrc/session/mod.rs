@@ -13,6 +13,7 @@
 //! camera is stopped, which gives back every request; then requests, frames and memory go.
 
 pub mod frames;
+mod recovery;
 mod stream;
 mod waker;
 
@@ -43,7 +44,7 @@ use crate::sync::{
 };
 use crate::video::caps::{Choice, Offer, frame_duration, frame_interval};
 use crate::video::layout::whole_frame;
-use frames::{Frames, Io};
+use frames::{Frames, Io, Origin};
 use std::{io, time::Duration};
 pub use stream::SessionStream;
 use waker::Waker;
@@ -65,8 +66,9 @@ pub struct Session {
     pub frame_duration: Option<u64>,
     /// The camera writes to memory of any kind.
     pub fills_any: bool,
-    /// A peer's memory is not what it was: it is to be started anew, even if nothing else has changed.
+    /// A peer's memory is not what it was, or cannot be filled: it is to be started anew, even if nothing else has changed.
     stale: Arc<AtomicBool>,
+    refusal: Arc<OnceLock<String>>,
     state: Arc<LoopState>,
     controls: Arc<ControlState>,
     tickers: Mutex<Vec<Ticker>>,
@@ -211,6 +213,13 @@ impl Session {
         let requests = driver.request_count();
         let state = Arc::new(LoopState::new(driver, wake, clock::monotonic));
         let stale: Arc<AtomicBool> = Arc::default();
+        let go_stale: Arc<dyn Fn() + Send + Sync> = {
+            let (renegotiate, is_stale) = (options.stale, stale.clone());
+            Arc::new(move || {
+                is_stale.store(true, Ordering::Relaxed);
+                renegotiate();
+            })
+        };
         let streams: Result<Vec<SessionStream>, glib::BoolError> = frames
             .into_iter()
             .enumerate()
@@ -222,11 +231,8 @@ impl Session {
                         state.returned(index, frame);
                     }
                 };
-                let (renegotiate, is_stale) = (options.stale.clone(), stale.clone());
-                let stale = move || {
-                    is_stale.store(true, Ordering::Relaxed);
-                    renegotiate();
-                };
+                let go_stale = go_stale.clone();
+                let stale = move || go_stale();
                 SessionStream::new(offer, &planned.choice, agreed, frames, returned, stale)
             })
             .collect();
@@ -264,7 +270,10 @@ impl Session {
         };
         let started = start_camera(device, &start, Arc::new(events), &state);
         let queue = started.inspect_err(|_| options.controls.give_back(start.controls.clone()))?;
-        let worker = Worker::new(queue, report);
+        let refusal: Arc<OnceLock<String>> = Arc::default();
+        let has_peers = streams.iter().any(|stream| stream.origin == Origin::Peer);
+        let recover = recovery::recover(has_peers, &state, refusal.clone(), go_stale);
+        let worker = Worker::new(queue, report, recover);
         let gate = capture_task::new(Arc::downgrade(&state), Arc::downgrade(&worker));
         waker.get_or_init(|| Waker::new(number, &gate, &state, &worker));
         let session = Self {
@@ -275,6 +284,7 @@ impl Session {
             frame_duration,
             fills_any: device.fills_any_memory(),
             stale,
+            refusal,
             interval: interval.map(gst::ClockTime::from_nseconds),
             tickers: Mutex::default(),
             gate,
@@ -347,6 +357,11 @@ impl Session {
         let held = held.collect();
         outcomes.extend(self.state.take_still_outcomes());
         (outcomes, held)
+    }
+
+    /// What the camera said when it could not fill one frame of downstream's memory.
+    pub fn refusal(&self) -> Option<&String> {
+        self.refusal.get()
     }
 
     pub fn is_stale(&self) -> bool {
