@@ -9,7 +9,7 @@ use super::{
     orientation,
     pad::LibcameraSrcPad,
     request_pads, sensor_config,
-    session::{NoFrame, Session},
+    session::{NoFrame, Session, help_no_more},
     settings::{DEFAULT_COPY_THRESHOLD, PROPERTIES, Settings},
     stamp::Latency,
     stills::SIGNALS,
@@ -364,6 +364,13 @@ impl PushSrcImpl for LibcameraSrc {
         &self,
         _buffer: Option<&mut gst::BufferRef>,
     ) -> Result<CreateSuccess, gst::FlowError> {
+        self.next_buffer().inspect_err(|_| help_no_more())
+    }
+}
+
+impl LibcameraSrc {
+    /// Waits for the next frame of `src`.
+    fn next_buffer(&self) -> Result<CreateSuccess, gst::FlowError> {
         let pad = self.source_pad();
         loop {
             let stream = match pad.outlet().next() {
@@ -397,9 +404,7 @@ impl PushSrcImpl for LibcameraSrc {
             }
         }
     }
-}
 
-impl LibcameraSrc {
     /// The pad that GstBaseSrc serves.
     pub fn source_pad(&self) -> &LibcameraSrcPad {
         self.source_pad.get_or_init(|| {
@@ -471,7 +476,13 @@ impl LibcameraSrc {
         const GLANCE: Duration = Duration::from_micros(50);
         let pad = self.source_pad();
         let begun = Instant::now();
-        while pad.outlet().has_left() && begun.elapsed() < LONGEST {
+        // Neither in a flush nor after EOS is it to come back.
+        let is_away = || {
+            let flags = pad.pad_flags();
+            !flags.intersects(gst::PadFlags::FLUSHING | gst::PadFlags::EOS)
+                && pad.outlet().has_left()
+        };
+        while is_away() && begun.elapsed() < LONGEST {
             base_src::resume(pad);
             thread::sleep(GLANCE);
         }

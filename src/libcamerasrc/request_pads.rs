@@ -152,8 +152,11 @@ impl imp::LibcameraSrc {
     /// A flush ends: each thread begins again, with a segment of its own.
     pub fn flush_stop_request_pads(&self, reset_time: bool) {
         for pad in self.request_pads() {
-            // A pad that came since the flush began does not flush yet.
-            pad.outlet().set_flushing(true);
+            // A pad that came since the flush began does not flush yet, and its thread may be blocked downstream.
+            if !pad.outlet().is_flushing() {
+                pad.outlet().set_flushing(true);
+                pad.push_event(gst::event::FlushStart::new());
+            }
             let _ = pad.stop_task();
             let mut progress = pad.progress();
             // What was refused because of the flush is said again.

@@ -43,6 +43,12 @@ pub struct ShmSink {
 }
 
 impl ShmSink {
+    fn set_timebase(&self, timebase: Option<Timebase>) {
+        let before = std::mem::replace(&mut *self.timebase.lock(), timebase);
+        // Without the lock: it may be the last of a clock.
+        drop(before);
+    }
+
     fn open(&self) -> Result<(), gst::ErrorMessage> {
         let settings = self.settings.lock().clone();
         let session = Session::start(&self.obj(), &settings).map_err(|error| {
@@ -344,13 +350,12 @@ impl ElementImpl for ShmSink {
         &self,
         transition: gst::StateChange,
     ) -> Result<gst::StateChangeSuccess, gst::StateChangeError> {
-        // The clock and the beginning of running time stay while the element plays.
-        let timebase = (transition == gst::StateChange::PausedToPlaying)
-            .then(|| Timebase::of(&*self.obj()))
-            .flatten();
-        let before = std::mem::replace(&mut *self.timebase.lock(), timebase);
-        // Without the lock: it may be the last of a clock.
-        drop(before);
+        // The clock and the beginning of running time stay while the element plays, which it may be told again.
+        match transition {
+            gst::StateChange::PausedToPlaying => self.set_timebase(Timebase::of(&*self.obj())),
+            gst::StateChange::PlayingToPaused => self.set_timebase(None),
+            _ => (),
+        }
         // Not in `start`: GstBaseSink tells of its failure once more, and says nothing.
         let opens = transition == gst::StateChange::NullToReady;
         if opens && let Err(message) = self.open() {

@@ -145,6 +145,7 @@ impl Shared {
     /// The control thread is to part with everybody and end.
     pub fn stop(&self) {
         self.lock().stopped = true;
+        self.changed.notify_all();
         self.waker.wake();
     }
 

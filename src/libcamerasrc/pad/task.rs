@@ -6,7 +6,7 @@ use super::LibcameraSrcPad;
 use crate::capture::outlet::Turn;
 use crate::libcamerasrc::{
     LibcameraSrc, orientation,
-    session::{NoFrame, PadStream},
+    session::{NoFrame, PadStream, help_no_more},
 };
 use gst::{prelude::*, subclass::prelude::*};
 use std::{
@@ -29,6 +29,7 @@ pub fn start(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> Result<(), glib::
             ControlFlow::Break(())
         });
         if step.is_break() {
+            help_no_more();
             let _ = pad.pause_task();
             // Paused first, looked then: a peer that came before the pause found nobody to wake.
             let linked_anew = pad.needs_reconfigure() && !pad.outlet().is_flushing();

@@ -48,6 +48,7 @@ use frames::{Frames, Io, Origin};
 use std::{io, time::Duration};
 pub use stream::SessionStream;
 use waker::Waker;
+pub use waker::help_no_more;
 
 pub struct Session {
     /// No other session of this process has it.

@@ -16,6 +16,11 @@ pub fn help_in_this_thread(session: u64) {
     HELPS.set(session);
 }
 
+/// Called when a pad's thread ends its work: GStreamer gives the thread to other tasks.
+pub fn help_no_more() {
+    HELPS.set(0);
+}
+
 pub struct Waker {
     session: u64,
     gate: Arc<Gate>,

@@ -229,7 +229,7 @@ impl CommandParser {
         match (word(&header, 0), word(&header, 4)) {
             (NEW_FRAME, size) => size as usize >= FIXED,
             (CAPS, size) => size > 0,
-            (END, size) => size == 0,
+            (END | STOPPED, size) => size == 0,
             _ => false,
         }
     }
