@@ -1,4 +1,4 @@
-//! The ladder of floors: a file of `src/` uses only lower floors, or its own folder. `src/lib.rs` shows the table.
+//! The ladder of floors: a file of `src/` uses only lower floors, or its own folder. `src/lib.rs` shows the table. And how long a file may be.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -41,15 +41,21 @@ fn floor_of(room: &str) -> Option<u8> {
         .map(|(_, floor)| *floor)
 }
 
-fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
+/// The files with such endings below a folder.
+fn files_of(dir: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            rust_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files_of(&path, endings, found);
+        } else if has_ending(&path, endings) {
             found.push(path);
         }
     }
+}
+
+fn has_ending(path: &Path, endings: &[&str]) -> bool {
+    path.extension()
+        .is_some_and(|extension| endings.iter().any(|ending| extension == *ending))
 }
 
 /// The code of a line, without its comment. Good enough for paths, which no string of ours contains.
@@ -119,12 +125,6 @@ fn faults(file: &str, text: &str) -> Vec<String> {
             ));
         }
     }
-    if text.lines().count() > 600 {
-        faults.push(format!(
-            "{file}: {} lines; 600 is the limit",
-            text.lines().count()
-        ));
-    }
     faults
 }
 
@@ -132,7 +132,7 @@ fn faults(file: &str, text: &str) -> Vec<String> {
 fn no_file_uses_a_higher_floor() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
-    rust_files(&src, &mut files);
+    files_of(&src, &["rs"], &mut files);
     assert!(
         files.len() >= FLOORS.len(),
         "only {} files found",
@@ -146,6 +146,31 @@ fn no_file_uses_a_higher_floor() {
         })
         .collect();
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+const LONGEST: usize = 600;
+
+#[test]
+fn no_file_is_longer_than_the_limit() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for dir in ["src", "tests", "benches", "examples", "pipelines", "fuzz"] {
+        let before = files.len();
+        files_of(&root.join(dir), &["rs", "sh", "py", "c"], &mut files);
+        assert!(files.len() > before, "nothing found in {dir}");
+    }
+    let too_long: Vec<String> = files
+        .iter()
+        .filter_map(|path| {
+            let lines = fs::read_to_string(path).unwrap().lines().count();
+            (lines > LONGEST).then(|| format!("{}: {lines} lines", path.display()))
+        })
+        .collect();
+    assert!(
+        too_long.is_empty(),
+        "more than {LONGEST} lines:\n{}",
+        too_long.join("\n")
+    );
 }
 
 /// The rooms that a page names, each with the floor that it says: `| 4 | `video/` | ...`.
@@ -191,14 +216,11 @@ fn the_architecture_page_names_every_room_and_no_other() {
     let mut drawn = rooms_of_figure(&figure);
     drawn.sort();
     assert_eq!(drawn, there, "docs/floors.svg");
-    // Files that it sends somebody to.
+    // Files, and folders of tests, that it sends somebody to.
     for word in page.split('`').skip(1).step_by(2) {
-        let path = Path::new(word);
-        let is_file = path
-            .extension()
-            .is_some_and(|ending| ["rs", "sh"].iter().any(|known| ending == *known));
-        if is_file && word.contains('/') && !word.contains('*') {
-            let exists = root.join(word).is_file() || root.join("src").join(word).is_file();
+        let is_place = has_ending(Path::new(word), &["rs", "sh"]) || word.starts_with("tests/");
+        if is_place && word.contains('/') && !word.contains('*') {
+            let exists = root.join(word).exists() || root.join("src").join(word).exists();
             assert!(
                 exists,
                 "docs/architecture.md names {word}, which is not there"

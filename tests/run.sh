@@ -9,10 +9,11 @@
 # The last line is 'N passed, N failed, N skipped', after the failures and the reason for each skip. Exit code 0 only if nothing failed.
 #
 # How tests are counted: a test program prints one line per test as libtest does, 'test NAME ... ok', '... FAILED' or '... ignored, REASON';
-# programs with harness = false do the same. A test that cannot run here prints 'SKIPPED: NAME: REASON' and counts as skipped even if libtest
-# calls it ok. A program that prints no such line, or ends badly without a failed test, is a failure of its own. The programs are those of
-# Cargo.toml; the beginning of a name says the group: source_, provider_, libcamera_, simulated_ and capture_, shm_, loom_; vm_ runs in a virtual
-# machine (tests/vm.sh); floors, shm_server, shm_flow and driver_ are 'pure' (no GStreamer); the unit tests of the library belong to 'source'.
+# programs with harness = false do the same. A test that cannot run here prints 'SKIPPED: NAME: REASON', where NAME is as libtest prints it, with its
+# modules, and counts as skipped even if libtest calls it ok. A program that prints no such line, or ends badly without a failed test, is a failure of
+# its own. The programs are those of Cargo.toml; the beginning of a name says the group: source_, provider_, libcamera_, simulated_ and capture_, shm_,
+# loom_; vm_ runs in a virtual machine (tests/vm.sh); floors, shm_server, shm_flow and driver_ are 'pure' (no GStreamer); the unit tests of the library
+# belong to 'source'.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
@@ -170,7 +171,7 @@ build_tests() { # LABEL CARGO-ARGUMENTS...
     check builds "$label" cargo test --release --no-run "$@"
     while read -r name path; do
         executable[$name]=$path
-    done < <(sed -nE 's/^ *Executable (unittests )?(tests|src)\/([a-z0-9_]+)\.rs \((.*)\)$/\3 \4/p' "$out/builds-$label.err")
+    done < <(sed -nE 's/^ *Executable (unittests )?(tests|src)\/([a-z0-9_]+)(\/main)?\.rs \((.*)\)$/\3 \5/p' "$out/builds-$label.err")
 }
 
 run_group() { # GROUP

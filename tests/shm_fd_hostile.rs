@@ -15,7 +15,7 @@ use std::{
 };
 
 use common::{
-    fd_wire::{caps_command, command, frame_command, send},
+    fd_wire::{caps_command, command, frame_command, frame_file, send},
     frames::Generator,
     rig::{alone, socket},
     source_rs::ShmReader,
@@ -25,7 +25,7 @@ use gstlibcamerars::shm::{
     fd::metas::{Meta, Video},
     fields::{self, Value},
 };
-use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::fs::SealFlags;
 
 const SIZE: usize = 50_000;
 
@@ -78,16 +78,6 @@ impl Producer {
     }
 }
 
-fn file(size: usize, counter: u64) -> OwnedFd {
-    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    let fd = rustix::fs::memfd_create("test", flags).unwrap();
-    rustix::fs::ftruncate(&fd, size as u64).unwrap();
-    if size >= SIZE {
-        rustix::io::pwrite(&fd, &Generator::new(SIZE).frame(counter), 0).unwrap();
-    }
-    fd
-}
-
 /// Has the producer do it, and gives the text of the reader's error.
 fn after(say: impl FnOnce(&Producer)) -> String {
     let (producer, reader) = Producer::pair("fdbad", "");
@@ -138,8 +128,8 @@ fn memory_that_is_none_ends_the_stream() {
         .unwrap()
         .into();
     let (pipe, _other) = rustix::pipe::pipe().unwrap();
-    let small = file(100, 0);
-    let whole = file(SIZE, 0);
+    let small = frame_file(100, 0);
+    let whole = frame_file(SIZE, 0);
     let one = [(SIZE as u64, 0)];
     let huge = [(u64::MAX, u64::MAX)];
     let large = [(1 << 31, 0)];
@@ -177,7 +167,7 @@ fn memory_that_is_none_ends_the_stream() {
 fn metas_and_caps_that_lie_end_the_stream() {
     let _alone = alone("metas and caps that lie");
     let nv12 = "video/x-raw,format=NV12,width=64,height=48,framerate=30/1";
-    let whole = file(SIZE, 0);
+    let whole = frame_file(SIZE, 0);
     let encoded = |meta: Meta| {
         let mut bytes = Vec::new();
         meta.encode(&mut bytes);
@@ -236,7 +226,7 @@ fn metas_and_caps_that_lie_end_the_stream() {
 fn names_without_an_end_end_the_stream() {
     let _alone = alone("names without an end");
     let (producer, reader) = Producer::pair("fdnames", "");
-    let whole = file(SIZE, 0);
+    let whole = frame_file(SIZE, 0);
     producer.say(&caps_command("application/x-test"));
     for number in 0..300 {
         let mut told = Vec::new();
@@ -257,7 +247,7 @@ fn names_without_an_end_end_the_stream() {
 fn metas_that_mean_nothing_are_left_out() {
     let _alone = alone("metas that mean nothing");
     let (producer, reader) = Producer::pair("fdtexts", "");
-    let whole = file(SIZE, 0);
+    let whole = frame_file(SIZE, 0);
     producer.say(&caps_command("application/x-test"));
     let long = format!("libcamera, a=(string){}", "x".repeat(5000));
     let texts = [
@@ -295,7 +285,7 @@ fn metas_that_mean_nothing_are_left_out() {
 fn memory_that_is_taken_away_is_zeros_and_no_end_of_the_process() {
     let _alone = alone("taken away");
     let (producer, reader) = Producer::pair("fdshrunk", "");
-    let (first, second) = (file(SIZE, 1), file(SIZE, 2));
+    let (first, second) = (frame_file(SIZE, 1), frame_file(SIZE, 2));
     producer.say(&caps_command("application/x-test"));
     producer.frame(1, &first);
     let sample = reader.pull();
@@ -315,7 +305,7 @@ fn memory_that_is_taken_away_is_zeros_and_no_end_of_the_process() {
 fn frames_in_the_same_files_are_mapped_once() {
     let _alone = alone("mapped once");
     let (mut producer, reader) = Producer::pair("fdmapped", "");
-    let files: Vec<_> = (0..3).map(|_| file(SIZE, 0)).collect();
+    let files: Vec<_> = (0..3).map(|_| frame_file(SIZE, 0)).collect();
     for file in &files {
         rustix::fs::fcntl_add_seals(file, SealFlags::SHRINK).unwrap();
     }

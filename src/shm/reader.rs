@@ -1,6 +1,6 @@
 //! The state machine of a reader: a server's bytes in, what to do about them out. Nothing that comes in is trusted.
 //!
-//! What it keeps, whatever the server says (`tests/shm_reader_pure.rs` takes random histories, `fuzz/` looks for others):
+//! What it keeps, whatever the server says (`fuzz/` looks for what breaks it, `tests/shm_fuzz.rs` replays what is checked in):
 //!
 //! - A frame lies in an area that was announced, is mapped and was not closed, and not one byte of it beyond that area's end.
 //! - An area's id means one area, and no more than [`MAX_AREAS`] are open.

@@ -10,10 +10,15 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags,
+use rustix::{
+    fs::MemfdFlags,
+    net::{
+        RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags,
+    },
 };
+
+use super::frames::Generator;
 
 /// What a sink has said.
 #[derive(Debug)]
@@ -192,4 +197,12 @@ pub fn send(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) {
     // The reader may have gone already, having heard enough.
     let parts = [IoSlice::new(bytes)];
     let _ = rustix::net::sendmsg(stream.as_fd(), &parts, &mut control, SendFlags::NOSIGNAL);
+}
+
+/// A file in memory that has a frame of the generator's in it, and whose size can be sealed.
+pub fn frame_file(size: usize, counter: u64) -> OwnedFd {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let fd = rustix::fs::memfd_create("test", flags).unwrap();
+    rustix::io::write(&fd, &Generator::new(size).frame(counter)).unwrap();
+    fd
 }

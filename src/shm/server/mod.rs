@@ -1,6 +1,6 @@
 //! The state machine of the server: events in through `handle_*`, what to do about them out through `poll_*`, time as an argument.
 //!
-//! What it keeps, whatever clients do (`tests/shm_flow.rs` visits every state of small servers, `tests/shm_server.rs` takes random histories):
+//! What it keeps, whatever clients do (`tests/shm_flow/` visits every state of small servers, `tests/shm_server/` takes random histories):
 //!
 //! - A slot is free exactly when nobody needs it: not the writer, not the newest frame, no client, not upstream.
 //! - A client is guaranteed its window, counted across generations, and its share of the current area's slots: one that holds less gets every
