@@ -61,14 +61,14 @@ fn eos_is_eos_and_a_stopped_sink_is_waited_for() {
     assert_eq!(reader.error(), None);
 }
 
-/// An area is announced with a frame of it, and it is its header that says how the stream ended.
+/// An area is announced with a frame of it, and it is its header that says how the stream ended. With descriptors it may be the first that is said.
 #[test]
 fn a_reader_learns_of_the_end_without_a_frame_of_the_last_area() {
     let _alone = alone("eos without a frame");
-    for had_a_frame in [false, true] {
-        for ends in [true, false] {
-            println!("a frame: {had_a_frame}, EOS: {ends}");
-            let mut rig = Rig::new("noframe", 1000, &[]);
+    for transport in ["shm", "fd"] {
+        for (had_a_frame, ends) in [(false, true), (false, false), (true, true), (true, false)] {
+            println!("{transport}, a frame: {had_a_frame}, EOS: {ends}");
+            let mut rig = Rig::new("noframe", 1000, &[("transport", transport)]);
             let reader = ShmReader::playing(&rig.path, "reconnect=false");
             rig.wait_for_clients(1);
             if had_a_frame {

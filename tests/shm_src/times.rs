@@ -9,14 +9,15 @@ use super::common::{
     source_rs::ShmReader,
 };
 
-/// Both pipelines live in this process, and have begun at different times; the second with another clock.
+/// Both pipelines live in this process, and have begun at different times; the second with another clock. Frames come to the sink some milliseconds after
+/// their moment, and while it plays the sink is told once more to play, as by `sync_state_with_parent`.
 #[test]
 fn timestamps_are_the_producers_to_a_millisecond() {
     let _alone = alone("timestamps");
     let path = socket("timestamps");
     let producer = gst::parse::launch(&format!(
-        "videotestsrc is-live=true ! video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1 ! shmsink-rs name=sink \
-         socket-path={path}"
+        "videotestsrc is-live=true ! video/x-raw,format=GRAY8,width=64,height=48,framerate=60/1 ! identity sleep-time=3000 ! \
+         shmsink-rs name=sink socket-path={path}"
     ));
     let producer = producer.unwrap().downcast::<gst::Pipeline>().unwrap();
     let (tell, told) = std::sync::mpsc::channel();
@@ -32,6 +33,10 @@ fn timestamps_are_the_producers_to_a_millisecond() {
         gst::PadProbeReturn::Ok
     });
     producer.set_state(gst::State::Playing).unwrap();
+    producer.state(gst::ClockTime::from_seconds(5)).0.unwrap();
+    let sink = producer.by_name("sink").unwrap();
+    assert_eq!(sink.current_state(), gst::State::Playing);
+    sink.set_state(gst::State::Playing).unwrap();
     std::thread::sleep(Duration::from_millis(700));
     let reader = ShmReader::new(&path, "");
     let realtime = glib::Object::builder::<gst::SystemClock>()
