@@ -188,6 +188,25 @@ fn frames_of_a_pause_are_never_seen() {
 }
 
 #[test]
+fn a_flush_that_began_in_a_pause_keeps_nobody_from_playing() {
+    let _alone = alone("flush in a pause");
+    let source = Source::new(&format!("libcamerasrc-rs name=source camera-name={TINY}"));
+    // Or the flush would have the sink preroll anew.
+    source.sink.set_property("async", false);
+    source.set_state(gst::State::Playing);
+    source.pull().unwrap();
+    source.set_state(gst::State::Paused);
+    assert!(source.element.send_event(gst::event::FlushStart::new()));
+    let begun = Instant::now();
+    source.set_state(gst::State::Playing);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert!(source.element.send_event(gst::event::FlushStop::new(true)));
+    assert!(levels(&source.pull().unwrap()) >= 8);
+    assert_eq!(source.error(), None);
+}
+
+#[test]
 fn a_frame_is_back_when_its_last_memory_is_dropped() {
     let _alone = alone("frames kept");
     let source = Source::playing(&format!("libcamerasrc-rs name=source camera-name={TINY}"));
