@@ -20,8 +20,8 @@ mkdir -p "$place"
 # Without the checkout's libcamera, which .cargo/pkg-config would prefer.
 export PKG_CONFIG=pkg-config
 link=()
+"$root/pipelines/setup.sh" --package >&2
 if ! pkg-config --exists 'libcamera >= 0.4' 'libcamera < 0.8'; then
-    "$root/pipelines/setup.sh" --package >&2
     # What is to live at $carried is here for the moment.
     mkdir -p "$place/pkgconfig"
     for file in "$place"/libcamera/lib/pkgconfig/*.pc; do

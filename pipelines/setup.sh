@@ -5,7 +5,7 @@
 #                                   the system's, otherwise one built below target/libcamera
 #   pipelines/setup.sh --private    that build also where the system has libcamera (virtual cameras can be configured there only)
 #   pipelines/setup.sh --peer       and upstream's libcamerasrc beside it, for comparisons
-#   pipelines/setup.sh --package    a libcamera for a Debian package to carry, where the system's is too old (packaging/deb.sh asks for it)
+#   pipelines/setup.sh --package    the system's, otherwise one for a Debian package to carry (packaging/deb.sh asks for it)
 #
 # An interrupted or failed run leaves nothing half-finished behind: run it again.
 set -euo pipefail
@@ -160,25 +160,25 @@ version_on_offer() { # of the distribution's libcamera-dev
     apt-cache policy libcamera-dev 2>/dev/null | awk '/Candidate:/ { print $2 }'
 }
 
-libcamera() {
+# Whether it is one that the bindings support. Where the distribution has such a one it is installed.
+has_system_libcamera() {
     local installed
-    # Once there is a private build, the builds use it: it stays, and is kept up.
-    if [ $private = yes ] || [ -f "$prefix/.built" ]; then
-        private_libcamera
-        return
-    fi
     installed=$(pkg-config --modversion libcamera 2>/dev/null) || installed=''
     if ! supported "$installed"; then
         [ -n "$(version_on_offer)" ] || read_package_lists
-        if supported "$(version_on_offer)"; then
-            install_packages libcamera-dev libcamera-ipa libcamera-tools
-            installed=$(pkg-config --modversion libcamera)
-        fi
+        supported "$(version_on_offer)" || return 1
+        install_packages libcamera-dev libcamera-ipa libcamera-tools
+        installed=$(pkg-config --modversion libcamera)
     fi
-    if supported "$installed"; then
-        say "libcamera $installed of this system"
-    else
+    say "libcamera $installed of this system"
+}
+
+libcamera() {
+    # Once there is a private build, the builds use it: it stays, and is kept up.
+    if [ $private = yes ] || [ -f "$prefix/.built" ]; then
         private_libcamera
+    else
+        has_system_libcamera || private_libcamera
     fi
 }
 
@@ -191,7 +191,7 @@ exec 9>"$work/lock"
 flock -n 9 || { say "waiting for another set-up of this checkout"; flock 9; }
 : >"$log"
 install_packages "${packages[@]}"
-if [ $package = yes ]; then libcamera_to_package; else libcamera; fi
+if [ $package = no ]; then libcamera; else has_system_libcamera || libcamera_to_package; fi
 # Where GStreamer is to look for a release build. Not target/release itself: it would look into everything below it.
 mkdir -p "$root/target/plugins"
 ln -sfn ../release/libgstlibcamerars.so "$root/target/plugins/libgstlibcamerars.so"
