@@ -77,11 +77,13 @@
 //! No lock of ours is held while anything comes out at the application, nor while one thread of ours waits for another. In the order in which a
 //! thread takes them:
 //!
-//! 1. the element's camera lock, held while libcamera opens, configures, starts or stops the camera, and while a session's objects are made;
-//! 2. the capture task's own lock of its requests: nobody else takes it;
-//! 3. libcamera's locks of ours ([`backend`]): a camera's runs (start, stop, queueing a request), the manager's. Callbacks take neither;
-//! 4. the element's streaming lock, its settings and offer locks; a pad's progress, which its own thread holds while it copies a frame;
-//! 5. leaf locks, one at a time: a pad's outlet, the loop state, the controls, the pool, a frame's memories, a camera's receiver, the pipeline
+//! 1. who sets a control, until the driver has it as well;
+//! 2. the element's camera lock, held while libcamera opens, configures, starts or stops the camera, and while a session's objects are made. The one exception to
+//!    the rule: downstream's pool or allocator is asked for its memory under it, and must not ask the element for `sensor-modes` then;
+//! 3. the lock of the requests ([`capture::queueing`]), held while one is queued; pads' threads only try it, and who stops the task takes it last;
+//! 4. libcamera's locks of ours ([`backend`]): a camera's runs (start, stop, queueing a request), the manager's. Callbacks take neither;
+//! 5. the element's streaming lock, its settings and offer locks; a pad's progress, which its own thread holds while it copies a frame;
+//! 6. leaf locks, one at a time: a pad's outlet, the loop state, the controls, the pool, a frame's memories, a camera's receiver, the pipeline
 //!    clock, who watches for cameras; of `shmsink-rs` its state, its list of kept memories, an area's list of lent bytes, the queue of memory to give back.
 //!
 //! ## Decisions that were measured

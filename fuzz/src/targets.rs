@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use gstlibcamerars::shm::{
     caps_text,
-    client::{ClientId, Peer},
+    client::{ClientId, Facts},
     fd::{
         metas::Meta,
         wire::{
@@ -74,7 +74,7 @@ pub fn client_bytes(data: &[u8]) {
             .copied();
         match (op & 15, chosen) {
             (0, _) => {
-                if let Ok(id) = server.handle_connect(Peer::default(), now) {
+                if let Ok(id) = server.handle_connect(Facts::default(), now) {
                     clients.insert(id, FuzzClient::default());
                 } else if let Some((layout, slot)) = server.slot_wanted(1) {
                     server.handle_reserved(layout.generation, slot);

@@ -3,6 +3,9 @@
 use crate::sync::Arc;
 use std::os::fd::OwnedFd;
 
+/// What sensors' timestamps count, as a buffer's reference timestamp names it.
+pub const SENSOR_CLOCK: &str = "timestamp/x-system-monotonic";
+
 /// A frame of the current set, by its place in the set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FrameId(pub u32);

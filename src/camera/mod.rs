@@ -23,7 +23,7 @@ pub use format::{
 };
 pub use frame::{
     CompletedFrame, Completion, CompletionStatus, FrameId, FrameLayout, FrameSet, FrameStatus,
-    MAX_STREAMS, Plane, RequestId,
+    MAX_STREAMS, Plane, RequestId, SENSOR_CLOCK,
 };
 pub use orientation::Orientation;
 pub use sensor_mode::SensorMode;

@@ -1,5 +1,7 @@
 //! From the sensor's clock to the pipeline's.
 
+use super::clock_distance::ClockDistance;
+
 /// Several clocks read at (nearly) one moment, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockReading {
@@ -20,18 +22,14 @@ pub struct Timing {
     pub age: u64,
 }
 
-/// Translates sensor timestamps. It keeps the smoothed distance of the pipeline's clock from the sensor's: one reading of two clocks
-/// is off by whatever happened between the two reads, the mean of many is not.
+/// Translates sensor timestamps. It keeps the distance of the pipeline's clock from the sensor's.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClockMap {
-    offset: Option<i64>,
+    distance: ClockDistance,
 }
 
-/// A distance that changes by more than this, and by more than its own readings may be apart, is another clock, not noise.
-const JUMP_NS: i64 = 1_000_000;
 /// A frame that is older than this carries the time of another clock.
 const OLDEST_NS: u64 = 5_000_000_000;
-const SMOOTHING: i64 = 16;
 
 impl ClockMap {
     /// `None` for a frame without a timestamp of its own: it is as old as its completion.
@@ -47,24 +45,11 @@ impl ClockMap {
         let sensor = sensor.unwrap_or(reference);
         Timing {
             pipeline: now.pipeline.map(|pipeline| {
-                sensor as i64 + self.smoothed(pipeline as i64 - reference as i64, now.bracket)
+                let measured = pipeline as i64 - reference as i64;
+                sensor as i64 + self.distance.smooth(measured, now.bracket)
             }),
             age: reference - sensor,
         }
-    }
-
-    fn smoothed(&mut self, measured: i64, bracket: u64) -> i64 {
-        let bracket = i64::try_from(bracket).unwrap_or(i64::MAX);
-        let offset = match self.offset {
-            Some(offset) if (measured - offset).abs() < JUMP_NS => {
-                offset + (measured - offset) / SMOOTHING
-            }
-            // The thread was interrupted between the readings: they say nothing.
-            Some(offset) if (measured - offset).abs() <= bracket => offset,
-            _ => measured,
-        };
-        self.offset = Some(offset);
-        offset
     }
 }
 

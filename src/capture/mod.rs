@@ -1,5 +1,6 @@
 //! How frames go round: camera, outbox, downstream, camera. Pure: no I/O, no GStreamer, time is an argument.
 
+pub mod clock_distance;
 pub mod clock_map;
 pub mod control_queue;
 pub mod driver;

@@ -3,11 +3,12 @@
 use super::{enum_type, property::Property};
 use crate::camera::{ControlDefinition, ControlKind, ControlValue, Rectangle, Scalar, Size};
 use gst::prelude::*;
+use std::path::PathBuf;
 
 /// What a property of this control takes from `value`; `None` where that is of another type or length.
 pub fn from_value(definition: &ControlDefinition, value: &glib::Value) -> Option<ControlValue> {
     if definition.kind == ControlKind::Text {
-        return value.get::<String>().ok().map(ControlValue::Text);
+        return text(value).map(ControlValue::Text);
     }
     if !definition.is_list {
         return scalar(definition, value).map(ControlValue::One);
@@ -41,6 +42,12 @@ where
     T: glib::value::ValueType + for<'a> glib::value::FromValue<'a>,
 {
     value.transform::<T>().ok()?.get::<T>().ok()
+}
+
+/// Text. What is not UTF-8 panics when it is read as such.
+fn text(value: &glib::Value) -> Option<String> {
+    let text = value.get::<Option<PathBuf>>().ok()??;
+    text.into_os_string().into_string().ok()
 }
 
 /// A number that may not be negative, and not be more than `T` holds.
@@ -91,7 +98,7 @@ fn enumerated(definition: &ControlDefinition, value: &glib::Value) -> Option<i32
     if let Some(number) = enum_type::from_value(value) {
         return Some(number);
     }
-    let name = value.get::<String>().ok()?;
+    let name = text(value)?;
     let nicks = super::names::nicks(definition);
     let found = definition
         .enumerators

@@ -138,9 +138,9 @@ impl Reported {
         place
     }
 
-    fn take(&mut self) -> Option<&Arc<Controls>> {
+    fn take(&mut self) -> Option<Arc<Controls>> {
         let is_pending = std::mem::take(&mut self.is_pending);
-        self.all.get(self.last).filter(|_| is_pending)
+        self.all.get(self.last).filter(|_| is_pending).cloned()
     }
 }
 
@@ -161,10 +161,11 @@ impl CameraEvents for Events {
         }
         let now = self.clock.read();
         let timing = self.map.lock().timing(completion.sensor_timestamp, now);
-        if let Some(metadata) = &self.metadata
-            && let Some(reported) = self.reported.lock().take()
-        {
-            metadata.keep(&completion, reported);
+        if let Some(metadata) = &self.metadata {
+            let reported = self.reported.lock().take();
+            if let Some(reported) = reported {
+                metadata.keep(&completion, &reported);
+            }
         }
         self.state.completed(&completion, timing, now.monotonic);
     }

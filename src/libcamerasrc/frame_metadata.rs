@@ -4,18 +4,10 @@ use super::controls;
 use crate::camera::{Completion, Controls, FrameId, MAX_STREAMS};
 use crate::capture::stills::StillId;
 use crate::memory::custom_meta::Kind;
+use crate::notes::fields;
 use crate::sync::{Arc, Mutex};
-use gst::meta::CustomMeta;
 
-/// Of the meta, and of its structure. No tags: it goes along with copies, and through elements that change pixels.
-static META: Kind = Kind::new(c"libcamera");
-
-/// Before the first buffer; as often as one likes.
-pub fn register() {
-    if !CustomMeta::is_registered(META.name()) {
-        CustomMeta::register_simple(META.name());
-    }
-}
+static META: Kind = Kind::new(fields::META);
 
 /// What was reported of each frame that is with us or downstream. Written in the camera's thread, read in the pads'.
 #[derive(Debug)]
@@ -55,10 +47,10 @@ pub fn attach(buffer: &mut gst::BufferRef, metadata: Option<&Controls>, still: O
     let Some(structure) = META.fields(buffer) else {
         return;
     };
-    let fields = metadata.map_or(0, Controls::len) + if still.is_some() { 2 } else { 0 };
+    let count = metadata.map_or(0, Controls::len) + if still.is_some() { 2 } else { 0 };
     write(structure, metadata, still);
     // What an earlier frame had beside them, or a camera has told that is no property.
-    if structure.n_fields() != fields {
+    if structure.n_fields() != count {
         structure.remove_all_fields();
         write(structure, metadata, still);
     }

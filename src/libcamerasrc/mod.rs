@@ -64,7 +64,7 @@ glib::wrapper! {
 }
 
 pub fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
-    frame_metadata::register();
+    crate::notes::fields::register();
     gst::Element::register(
         Some(plugin),
         "libcamerasrc-rs",

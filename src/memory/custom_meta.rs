@@ -23,10 +23,6 @@ impl Kind {
         }
     }
 
-    pub fn name(&self) -> &'static str {
-        self.name.to_str().unwrap_or_default()
-    }
-
     fn api(&self) -> Option<glib::Type> {
         let find = || {
             // SAFETY: what was registered stays.

@@ -124,7 +124,7 @@ mod tests {
         gst::init().unwrap();
         let sealed = || shareable_memory(MemoryKind::Fd, "test", 5000).unwrap();
         let unsealed = {
-            let fd = memfd::create("test", 5000).unwrap().into_raw_fd();
+            let fd = memfd::create_sealable("test", 5000).unwrap().into_raw_fd();
             // SAFETY: the file descriptor is ours, and the memory's from now on.
             unsafe {
                 gst_allocators::FdAllocator::new().alloc_fd(

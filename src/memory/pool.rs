@@ -6,7 +6,7 @@
 use super::frame::{FrameMemories, MemoryKind, Returned};
 use super::import::Held;
 use super::slots::SlotSupply;
-use crate::camera::{FrameId, FrameLayout};
+use crate::camera::{self, FrameId, FrameLayout};
 use crate::sync::{Arc, LazyLock, Mutex};
 use glib::subclass::{Signal, prelude::*};
 use gst::{prelude::*, subclass::prelude::*};
@@ -216,7 +216,7 @@ pub(super) fn keep(meta: &mut gst::ffi::GstMeta) {
 /// What the sensor's timestamps count: nanoseconds of the system's clock that does not go back (CLOCK_MONOTONIC, or CLOCK_BOOTTIME, which is the
 /// same but for the time that the machine slept).
 static SENSOR_CLOCK: LazyLock<gst::Caps> =
-    LazyLock::new(|| gst::Caps::new_empty_simple("timestamp/x-system-monotonic"));
+    LazyLock::new(|| gst::Caps::new_empty_simple(camera::SENSOR_CLOCK));
 
 /// Writes the sensor's own time of a frame to its buffer, as GstReferenceTimestampMeta. The meta was made with the buffer: this allocates nothing.
 pub fn set_sensor_time(buffer: &mut gst::BufferRef, time: gst::ClockTime) {

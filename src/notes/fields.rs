@@ -1,12 +1,18 @@
 //! What the camera knew about a frame: the GstCustomMeta that `libcamerasrc-rs` attaches, and the fields of a note.
 
+use std::ffi::CStr;
+
 use glib::value::ToSendValue;
 use gst::meta::CustomMeta;
 
 use crate::shm::fields::{self, Value};
 
-/// Of the meta and of its structure.
-pub const NAME: &str = "libcamera";
+/// Of the meta and of its structure. No tags: it goes along with copies, and through elements that change pixels.
+pub const META: &CStr = c"libcamera";
+pub const NAME: &str = match META.to_str() {
+    Ok(name) => name,
+    Err(_) => unreachable!(),
+};
 
 /// Before the first buffer; as often as one likes.
 pub fn register() {

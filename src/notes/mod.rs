@@ -23,7 +23,7 @@ const FLAGS: u32 = 0x1fff_fff0 & !(1 << 14);
 
 /// The time base of sensors' times, as [`GstReferenceTimestampMeta`](gst::ReferenceTimestampMeta) has it from `libcamerasrc-rs`.
 static SENSOR_CLOCK: LazyLock<gst::Caps> =
-    LazyLock::new(|| gst::Caps::new_empty_simple("timestamp/x-system-monotonic"));
+    LazyLock::new(|| gst::Caps::new_empty_simple(crate::camera::SENSOR_CLOCK));
 
 /// The flags of a buffer that go along.
 pub fn flags_of(buffer: &gst::BufferRef) -> u32 {

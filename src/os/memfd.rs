@@ -9,14 +9,11 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd},
 };
 
-/// Memory of `size` bytes, all zero; pages are taken when they are first written.
-pub fn create(name: &str, size: u64) -> io::Result<OwnedFd> {
-    of_size(name, size, MemfdFlags::CLOEXEC)
-}
-
-/// The same, whose size can be sealed.
+/// Memory of `size` bytes, all zero, whose size can be sealed; pages are taken when they are first written.
 pub fn create_sealable(name: &str, size: u64) -> io::Result<OwnedFd> {
-    of_size(name, size, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)
+    let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    ftruncate(&fd, size)?;
+    Ok(fd)
 }
 
 /// Memory for others to have as well, all of it there: nobody can change its size any more.
@@ -31,10 +28,4 @@ pub fn create_sealed(name: &str, size: u64) -> io::Result<OwnedFd> {
 pub fn keeps_its_size(fd: BorrowedFd<'_>) -> bool {
     let needed = SealFlags::SHRINK | SealFlags::SEAL;
     fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(needed))
-}
-
-fn of_size(name: &str, size: u64, flags: MemfdFlags) -> io::Result<OwnedFd> {
-    let fd = memfd_create(name, flags)?;
-    ftruncate(&fd, size)?;
-    Ok(fd)
 }

@@ -21,7 +21,7 @@ impl ClientId {
 
 /// What people want to know of the other end.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Peer {
+pub struct Facts {
     /// Our file descriptor of the connection.
     pub fd: i32,
     /// The process that connected; 0 when it is in a namespace that cannot be seen from here.
@@ -59,7 +59,7 @@ struct Held {
 
 #[derive(Debug, Clone)]
 pub(super) struct Client {
-    peer: Peer,
+    peer: Facts,
     connected: Duration,
     /// By sequence: every frame that was promised and not yet acked. Those that were not sent yet are last.
     held: VecDeque<Held>,
@@ -86,7 +86,7 @@ pub(super) struct Client {
 
 impl Client {
     /// A client that has a right to every frame after `last_sequence`.
-    pub(super) fn new(peer: Peer, last_sequence: u64, now: Duration) -> Self {
+    pub(super) fn new(peer: Facts, last_sequence: u64, now: Duration) -> Self {
         Self {
             peer,
             connected: now,

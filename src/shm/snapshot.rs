@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::client::{ClientId, Peer};
+use super::client::{ClientId, Facts};
 use crate::histogram::Histogram;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum ClientState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientSnapshot {
     pub id: ClientId,
-    pub peer: Peer,
+    pub peer: Facts,
     pub state: ClientState,
     pub connected_for: Duration,
     pub sent: u64,

@@ -439,9 +439,12 @@ impl BaseSinkImpl for ShmSink {
             }
             gst::EventView::Eos(_) => {
                 if let Some(shared) = self.shared() {
-                    if let Some(stream) = self.stream.lock().as_mut() {
+                    // Out of its lock, for this takes its time.
+                    let stream = self.stream.lock().take();
+                    if let Some(mut stream) = stream {
                         stream.end();
                         stream.prepare_end(&shared);
+                        *self.stream.lock() = Some(stream);
                     }
                     shared.tell_state(StreamState::Ended);
                     let limit = self.settings.lock().eos_drain_timeout;

@@ -10,7 +10,7 @@ use gst::prelude::*;
 
 use super::ShmSink;
 use crate::os::peer::Peer;
-use crate::shm::client::Peer as Facts;
+use crate::shm::client::Facts;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::mpsc::{self, Receiver, Sender};

@@ -8,9 +8,11 @@
 //! A frame that was published must not be written while clients look at it, although upstream may still have its buffer. So the sink keeps its
 //! memory in a buffer of its own: GStreamer lets nobody write to a memory that is in two. When upstream's is gone the sink's goes, too.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use gst::subclass::prelude::*;
 
-use super::shared::Shared;
+use super::{CAT, shared::Shared};
 use crate::memory::slots::{self, Gone, Slot, SlotArea, SlotSource};
 use crate::os::area::{Area, Lent};
 use crate::sync::{Arc, Mutex, Weak};
@@ -147,6 +149,20 @@ mod imp {
         pub(super) fn serve(&self, shared: &Arc<Shared>) {
             *self.shared.lock() = Arc::downgrade(shared);
         }
+
+        fn acquire(&self) -> gst::Buffer {
+            let size = *self.size.lock();
+            let shared = self.shared.lock().upgrade();
+            let memory = shared
+                .filter(|_| size > 0)
+                .and_then(|shared| slot_memory(&shared, size))
+                .unwrap_or_else(|| gst::Memory::with_size(size));
+            let mut buffer = gst::Buffer::new();
+            if let Some(buffer) = buffer.get_mut() {
+                buffer.append_memory(memory);
+            }
+            buffer
+        }
     }
 
     #[glib::object_subclass]
@@ -179,21 +195,17 @@ mod imp {
             if !self.obj().is_active() {
                 return Err(gst::FlowError::Flushing);
             }
-            let size = *self.size.lock();
-            let shared = self.shared.lock().upgrade();
-            let memory = shared
-                .filter(|_| size > 0)
-                .and_then(|shared| slot_memory(&shared, size))
-                .unwrap_or_else(|| gst::Memory::with_size(size));
-            let mut buffer = gst::Buffer::new();
-            if let Some(buffer) = buffer.get_mut() {
-                buffer.append_memory(memory);
-            }
-            Ok(buffer)
+            // Upstream calls this from C, which no panic may cross.
+            catch_unwind(AssertUnwindSafe(|| Ok(self.acquire()))).unwrap_or_else(|_| {
+                gst::error!(CAT, imp = self, "a panic in acquire_buffer");
+                Err(gst::FlowError::Error)
+            })
         }
 
         fn release_buffer(&self, buffer: gst::Buffer) {
-            drop(buffer);
+            if catch_unwind(AssertUnwindSafe(|| drop(buffer))).is_err() {
+                gst::error!(CAT, imp = self, "a panic in release_buffer");
+            }
         }
     }
 }

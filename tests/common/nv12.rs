@@ -10,7 +10,7 @@ use gstlibcamerars::{
 pub fn frames(agreed: &StreamConfig, count: usize) -> Vec<FrameLayout> {
     let luma = agreed.stride * agreed.size.height;
     let frame = |_| {
-        let fd = Arc::new(memfd::create("test-frame", u64::from(luma * 3 / 2)).unwrap());
+        let fd = Arc::new(memfd::create_sealable("test-frame", u64::from(luma * 3 / 2)).unwrap());
         let plane = |offset, length| Plane {
             fd: fd.clone(),
             offset,

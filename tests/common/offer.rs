@@ -50,7 +50,7 @@ mod allocator {
             let make = if dmabufs {
                 dmabuf::create
             } else {
-                memfd::create
+                memfd::create_sealable
             };
             let fd = make(NAME, size as u64).unwrap();
             self.made.lock().unwrap().insert(inode(fd.as_raw_fd()));

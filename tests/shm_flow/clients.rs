@@ -1,7 +1,7 @@
 //! The states that a client goes through, and what it is given in each.
 
 use gstlibcamerars::shm::{
-    client::{ClientId, Peer},
+    client::{ClientId, Facts},
     server::{Admission, Change, Eviction, Refusal, Why},
     snapshot::ClientState,
 };
@@ -120,7 +120,7 @@ fn a_place_in_quarantine_is_free_in_a_fresh_area() {
     while world.transmit(id) {}
     assert!(world.server.handle_evict(id, Why::Asked));
     // It holds one slot of six, but its place as well.
-    let connect = |world: &mut World| world.server.handle_connect(Peer::default(), world.now);
+    let connect = |world: &mut World| world.server.handle_connect(Facts::default(), world.now);
     assert_eq!(connect(&mut world), Err(Refusal::Full));
     assert_eq!(world.server.admit(1, None), Admission::NeedsFreshArea);
     world.new_area(1000);

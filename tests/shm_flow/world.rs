@@ -7,7 +7,7 @@ use std::{
 };
 
 use gstlibcamerars::shm::{
-    client::{ClientId, Peer},
+    client::{ClientId, Facts},
     layout::Limits,
     server::{Admission, Eviction, Refusal, Server, Timeouts, Why},
     snapshot::ClientState,
@@ -99,7 +99,7 @@ impl World {
     pub fn take(&mut self, step: Step) {
         match step {
             Step::Connect => {
-                while self.server.handle_connect(Peer::default(), self.now)
+                while self.server.handle_connect(Facts::default(), self.now)
                     == Err(Refusal::NeedsSlots)
                 {
                     let (layout, slot) = self.server.slot_wanted(1).expect("there is room for it");

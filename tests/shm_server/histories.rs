@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gstlibcamerars::shm::{
-    client::{ClientId, Peer},
+    client::{ClientId, Facts},
     layout::RESERVE,
     server::{Admission, Refusal, Server},
     snapshot::ClientState,
@@ -154,7 +154,7 @@ impl Model {
 
     fn connect(&mut self) {
         let refusal = loop {
-            match self.server.handle_connect(Peer::default(), NOW) {
+            match self.server.handle_connect(Facts::default(), NOW) {
                 Ok(id) => return self.connected(id),
                 Err(Refusal::Full) => break Refusal::Full,
                 // No more than asked for, so that every claim shows that it is enough.

@@ -1,7 +1,7 @@
 //! The server: who gets which frame, what acks mean, and what becomes of areas.
 
 use gstlibcamerars::shm::{
-    client::{ClientId, Peer},
+    client::{ClientId, Facts},
     layout::{Limits, MAX_AREAS, RESERVE},
     server::{Admission, Eviction, Refusal, Server, UnknownAck, Why},
     wire::Message,
@@ -90,7 +90,7 @@ fn nobody_there_means_no_claim() {
 #[test]
 fn a_full_window_gets_the_newest_with_the_next_ack() {
     let mut server = server(limits(2, 2));
-    let id = server.handle_connect(Peer::default(), NOW).unwrap();
+    let id = server.handle_connect(Facts::default(), NOW).unwrap();
     let mut got = Vec::new();
     for size in 1..=10 {
         publish(&mut server, size);
@@ -109,11 +109,11 @@ fn a_full_window_gets_the_newest_with_the_next_ack() {
 #[test]
 fn who_comes_later_neither_gets_nor_keeps_an_older_newest() {
     let mut server = server(limits(2, 2));
-    let first = server.handle_connect(Peer::default(), NOW).unwrap();
+    let first = server.handle_connect(Facts::default(), NOW).unwrap();
     for size in 1..=3 {
         publish(&mut server, size);
     }
-    let second = server.handle_connect(Peer::default(), NOW).unwrap();
+    let second = server.handle_connect(Facts::default(), NOW).unwrap();
     let slots = server.snapshot(NOW).slots_reserved;
     for _ in 0..3 {
         let offset = offsets(&received(&mut server, first)).pop();
@@ -129,7 +129,7 @@ fn who_comes_later_neither_gets_nor_keeps_an_older_newest() {
 #[test]
 fn areas_are_announced_before_frames_and_closed_after_them() {
     let mut server = server(limits(4, 2));
-    let id = server.handle_connect(Peer::default(), NOW).unwrap();
+    let id = server.handle_connect(Facts::default(), NOW).unwrap();
     publish(&mut server, 1);
     let first = received(&mut server, id);
     assert!(matches!(
@@ -162,7 +162,7 @@ fn areas_are_announced_before_frames_and_closed_after_them() {
 #[test]
 fn acks_that_mean_nothing_are_errors_and_change_nothing() {
     let mut server = server(limits(4, 2));
-    let id = server.handle_connect(Peer::default(), NOW).unwrap();
+    let id = server.handle_connect(Facts::default(), NOW).unwrap();
     let idle = server.snapshot(NOW).slots_free;
     publish(&mut server, 1);
     let Admission::Claimed(next) = server.admit(1, None) else {
@@ -189,10 +189,10 @@ fn admission_needs_room_and_memory() {
     let mut server = Server::new(limits);
     let layout = server.plan_area(1000).unwrap();
     server.handle_area(layout, "/a", RESERVE + 4);
-    server.handle_connect(Peer::default(), NOW).unwrap();
+    server.handle_connect(Facts::default(), NOW).unwrap();
     for slot in RESERVE + 4..RESERVE + 8 {
         assert_eq!(
-            server.handle_connect(Peer::default(), NOW),
+            server.handle_connect(Facts::default(), NOW),
             Err(Refusal::NeedsSlots)
         );
         assert_eq!(server.slot_wanted(1), Some((layout, slot)));
@@ -200,9 +200,9 @@ fn admission_needs_room_and_memory() {
         assert!(server.handle_reserved(layout.generation, slot));
         assert!(!server.handle_reserved(layout.generation, slot), "twice");
     }
-    server.handle_connect(Peer::default(), NOW).unwrap();
+    server.handle_connect(Facts::default(), NOW).unwrap();
     assert_eq!(
-        server.handle_connect(Peer::default(), NOW),
+        server.handle_connect(Facts::default(), NOW),
         Err(Refusal::Full)
     );
 }
@@ -211,7 +211,7 @@ fn admission_needs_room_and_memory() {
 fn a_new_area_serves_everybody_as_far_as_it_has_memory_and_the_healthy_first() {
     let mut server = server(limits(4, 3));
     let [stuck, first, second] =
-        [(); 3].map(|()| server.handle_connect(Peer::default(), NOW).unwrap());
+        [(); 3].map(|()| server.handle_connect(Facts::default(), NOW).unwrap());
     let mut next = 0;
     let mut pass = |server: &mut Server, frames: u64| {
         for _ in 0..frames {
@@ -250,7 +250,7 @@ fn a_new_area_serves_everybody_as_far_as_it_has_memory_and_the_healthy_first() {
 #[test]
 fn a_closed_area_gives_back_what_nobody_holds() {
     let mut server = server(limits(4, 2));
-    let id = server.handle_connect(Peer::default(), NOW).unwrap();
+    let id = server.handle_connect(Facts::default(), NOW).unwrap();
     publish(&mut server, 1);
     let held = offsets(&received(&mut server, id))[0];
     let slots = server.snapshot(NOW).slots_total;
@@ -262,7 +262,7 @@ fn a_closed_area_gives_back_what_nobody_holds() {
     assert_eq!(server.slot_wanted(1), None);
     assert!(!server.handle_reserved(1, slots));
     // Nobody has to wait for memory that nothing is known of yet.
-    server.handle_connect(Peer::default(), NOW).unwrap();
+    server.handle_connect(Facts::default(), NOW).unwrap();
     server.handle_ack(id, held, NOW).unwrap();
     assert_eq!(server.poll_retired(), Some(1));
     assert_eq!(server.snapshot(NOW).shm_bytes, 0);
@@ -275,7 +275,7 @@ fn a_closed_area_gives_back_what_nobody_holds() {
 #[test]
 fn a_bound_that_is_set_while_an_area_is_made_is_heeded_by_the_next() {
     let mut server = server(limits(4, 2));
-    server.handle_connect(Peer::default(), NOW).unwrap();
+    server.handle_connect(Facts::default(), NOW).unwrap();
     let layout = server.plan_area(2000).unwrap();
     server.set_area_size(Some(layout.length() * 2));
     server.handle_area(layout, "/area", layout.slots);
@@ -287,7 +287,7 @@ fn a_bound_that_is_set_while_an_area_is_made_is_heeded_by_the_next() {
 #[test]
 fn who_was_evicted_may_ack_what_it_was_told_of_and_no_more() {
     let mut server = server(limits(4, 2));
-    let id = server.handle_connect(Peer::default(), NOW).unwrap();
+    let id = server.handle_connect(Facts::default(), NOW).unwrap();
     for _ in 0..2 {
         publish(&mut server, 1);
     }
@@ -312,8 +312,8 @@ fn who_was_evicted_may_ack_what_it_was_told_of_and_no_more() {
 #[test]
 fn so_many_changes_of_size_that_offsets_would_repeat_evict_who_holds_the_oldest() {
     let mut server = server(limits(64, 2));
-    let stuck = server.handle_connect(Peer::default(), NOW).unwrap();
-    let healthy = server.handle_connect(Peer::default(), NOW).unwrap();
+    let stuck = server.handle_connect(Facts::default(), NOW).unwrap();
+    let healthy = server.handle_connect(Facts::default(), NOW).unwrap();
     let mut evicted = Vec::new();
     for change in 0..40 {
         publish(&mut server, 10);
@@ -345,7 +345,7 @@ fn so_many_changes_of_size_that_offsets_would_repeat_evict_who_holds_the_oldest(
 #[test]
 fn a_frame_that_is_held_through_many_changes_of_size_keeps_its_offset_to_itself() {
     let mut server = server(limits(4, 2));
-    let id = server.handle_connect(Peer::default(), NOW).unwrap();
+    let id = server.handle_connect(Facts::default(), NOW).unwrap();
     publish(&mut server, 1);
     let kept = offsets(&received(&mut server, id))[0];
     for change in 0..100 {

@@ -130,9 +130,8 @@ unsafe extern "C" fn completed(data: *mut c_void, request: *mut sys::libcamera_r
         let completion = unsafe {
             if run.events.wants_metadata() {
                 let metadata = sys::libcamera_request_metadata(request);
-                let mut reader = run.metadata.lock();
                 run.events
-                    .reported(&mut |controls| reader.read(metadata, controls));
+                    .reported(&mut |controls| run.metadata.lock().read(metadata, controls));
             }
             completion(run, request)
         };

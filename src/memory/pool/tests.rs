@@ -15,7 +15,7 @@ fn named_layout(name: &str, planes: &[(u32, u32)]) -> FrameLayout {
         .map(|(offset, length)| offset + length)
         .max()
         .unwrap();
-    let fd = Arc::new(memfd::create(name, end.into()).unwrap());
+    let fd = Arc::new(memfd::create_sealable(name, end.into()).unwrap());
     let plane = |(offset, length): &(u32, u32)| Plane {
         fd: fd.clone(),
         offset: *offset,

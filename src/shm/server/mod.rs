@@ -27,7 +27,7 @@ use std::{
 
 pub use super::slots::Need;
 use super::{
-    client::{Client, ClientId, Frame, Next, Peer},
+    client::{Client, ClientId, Facts, Frame, Next},
     layout::Limits,
     slots::Slots,
     snapshot::{Counters, Snapshot},
@@ -169,7 +169,7 @@ impl Server {
     }
 
     /// A client connected. On `Err` nothing has changed.
-    pub fn handle_connect(&mut self, peer: Peer, now: Duration) -> Result<ClientId, Refusal> {
+    pub fn handle_connect(&mut self, peer: Facts, now: Duration) -> Result<ClientId, Refusal> {
         let places = self.clients.len();
         if places >= self.limits.max_clients {
             self.counters.clients_refused += 1;

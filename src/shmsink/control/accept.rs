@@ -10,7 +10,7 @@ use super::{
     connection::{Connection, PROCESS},
 };
 use crate::os::peer::{self, Peer};
-use crate::shm::client::Peer as Facts;
+use crate::shm::client::Facts;
 use crate::shm::server::Refusal;
 use crate::shmsink::{
     CAT,

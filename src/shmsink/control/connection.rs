@@ -13,7 +13,7 @@ use crate::os::peer::Received;
 use crate::os::peer::Sent;
 use crate::os::poll::Poller;
 use crate::shm::client::ClientId;
-use crate::shm::client::Peer as Facts;
+use crate::shm::client::Facts;
 use crate::shm::fd::wire::{NotARelease, ReleaseParser};
 use crate::shm::server::Server;
 use crate::shm::wire::AckParser;
