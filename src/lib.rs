@@ -28,7 +28,8 @@
 //!   `libcamerasrc-rs` share one.
 //! - **Errors are messages on the bus**, each with a text for people that says what to do. `gst::ResourceError::NotFound` is a camera that is not there (any more): wait
 //!   for `libcameraprovider-rs` to tell that it has come, and start again.
-//! - **NULL takes no time**, whatever camera, downstream and readers do. Samples may be kept beyond it.
+//! - **NULL waits for neither downstream nor readers**, whatever they do. It takes what libcamera takes to stop the camera: a frame or two, and up to a second for one
+//!   that was unplugged just now. Samples may be kept beyond it.
 //! - **A frame is the camera's again** when its last memory is dropped. Who keeps frames keeps the camera waiting (or asks for more: `buffer-count`).
 //! - **`shmsrc-rs` installs a handler for SIGBUS**, which passes on what is not its own. A program that installs one later passes on what it does not know.
 //! - **Features**: `plugin` (the elements, default), `libcamera` (default; without it the elements build where there is no libcamera). `simulated` and `harness` are for tests.

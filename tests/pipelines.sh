@@ -268,7 +268,7 @@ isolated() {
     FRAMES=30 SINK="filesink location=$private/isolated" within 30 "$pipelines/isolated.sh" && is_size "$private/isolated" $((30 * frame))
 }
 
-# What arrives is looked at; that nothing is copied takes DMABUFs, and tests/vm/fd.rs shows it.
+# What arrives is looked at; that nothing is copied takes DMABUFs, and tests/vm/descriptors.rs shows it.
 share_fd() {
     local socket="$private/fd" status=0 pid deadline=$((SECONDS + 20))
     FRAMES=300 SOCKET="$socket" within 40 "$pipelines/share-fd.sh" >"$private/fd.out" 2>&1 &
