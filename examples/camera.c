@@ -17,6 +17,8 @@ typedef struct
   GMainLoop *loop;
   GstDeviceMonitor *monitor;
   GstElement *pipeline;
+  /* The camera, where it has come back and there still was a pipeline. */
+  GstDevice *back;
   guint frames;
   int status;
 } Program;
@@ -33,10 +35,18 @@ camera_id (GstDevice *device)
   return id;
 }
 
+static void start (Program *program, GstDevice *device);
+
+/* Tries it at most once each time that it comes: one that is there and cannot be opened is not tried for ever. */
 static void
 wait_for_camera (Program *program)
 {
-  g_print ("waiting for %s\n", program->wanted ? program->wanted : "a camera");
+  GstDevice *back = g_steal_pointer (&program->back);
+  if (back != NULL)
+    start (program, back);
+  else
+    g_print ("waiting for %s\n", program->wanted ? program->wanted : "a camera");
+  g_clear_object (&back);
 }
 
 static void
@@ -71,6 +81,7 @@ on_message (GstBus *bus G_GNUC_UNUSED, GstMessage *message, gpointer data)
 {
   Program *program = data;
   GError *error = NULL;
+  gboolean goes_on = TRUE;
   switch (GST_MESSAGE_TYPE (message)) {
     case GST_MESSAGE_WARNING:
       gst_message_parse_warning (message, &error, NULL);
@@ -79,9 +90,12 @@ on_message (GstBus *bus G_GNUC_UNUSED, GstMessage *message, gpointer data)
     case GST_MESSAGE_ERROR:
       gst_message_parse_error (message, &error, NULL);
       g_print ("error: %s\n", error->message);
+      /* The watch goes with the pipeline. */
       stop (program);
-      /* The camera is gone: unplugged, or its driver has failed. Other errors do not end by themselves. */
-      if (g_error_matches (error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_FOUND)) {
+      goes_on = FALSE;
+      /* Of the camera this says that it is gone: unplugged, or its driver has failed. Other errors do not end by themselves: of the sink it is a
+       * directory that does not exist. */
+      if (g_error_matches (error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_FOUND) && g_strcmp0 (GST_MESSAGE_SRC_NAME (message), "source") == 0) {
         wait_for_camera (program);
       } else {
         program->status = 1;
@@ -92,8 +106,7 @@ on_message (GstBus *bus G_GNUC_UNUSED, GstMessage *message, gpointer data)
       break;
   }
   g_clear_error (&error);
-  /* `stop` has removed the watch, if there was an error. */
-  return program->pipeline != NULL;
+  return goes_on;
 }
 
 static gboolean
@@ -161,6 +174,8 @@ on_device (GstBus *bus G_GNUC_UNUSED, GstMessage *message, gpointer data)
     g_print ("camera %s has %s\n", id, came ? "come" : "gone");
   if (came && program->pipeline == NULL && is_wanted (program, id))
     start (program, device);
+  else if (is_wanted (program, id))
+    g_set_object (&program->back, (came ? device : NULL));
   g_free (id);
   gst_object_unref (device);
   return TRUE;
@@ -209,11 +224,14 @@ main (int argc, char **argv)
   }
   gst_object_unref (provider);
 
-  Program program = { argv[1], g_strdup (argv[2]), g_main_loop_new (NULL, FALSE), gst_device_monitor_new (), NULL, 0, 0 };
+  Program program = { argv[1], g_strdup (argv[2]), g_main_loop_new (NULL, FALSE), gst_device_monitor_new (), NULL, NULL, 0, 0 };
   gst_device_monitor_add_filter (program.monitor, "Video/Source", NULL);
   GstBus *bus = gst_device_monitor_get_bus (program.monitor);
   gst_bus_add_watch (bus, on_device, &program);
-  gst_device_monitor_start (program.monitor);
+  if (!gst_device_monitor_start (program.monitor)) {
+    g_printerr ("cameras cannot be listed: GST_DEBUG=2 shows why\n");
+    return 1;
+  }
   /* Those that are here are listed; what the monitor has told of them is not news. */
   gst_bus_set_flushing (bus, TRUE);
   gst_bus_set_flushing (bus, FALSE);
@@ -245,6 +263,7 @@ main (int argc, char **argv)
   gst_bus_remove_watch (bus);
   gst_object_unref (bus);
   gst_object_unref (program.monitor);
+  g_clear_object (&program.back);
   g_io_channel_unref (input);
   g_main_loop_unref (program.loop);
   g_free (program.wanted);

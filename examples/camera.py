@@ -8,6 +8,7 @@ at SOCKET, for any number of shmsrc-rs and shmsrc. Prints what the camera knew a
 while it streams: `brightness=0.5`; `quit`, or the input's end, ends it. When the camera is unplugged, waits until it is back.
 """
 
+import os
 import sys
 
 import gi
@@ -25,13 +26,16 @@ def camera_id(device):
 class Program:
     def __init__(self, socket, wanted):
         self.socket, self.wanted = socket, wanted
-        self.pipeline, self.frames, self.status = None, 0, 0
+        self.pipeline, self.frames, self.status, self.typed = None, 0, 0, b""
+        # The camera, where it has come back and there still was a pipeline.
+        self.back = None
         self.loop = GLib.MainLoop()
         self.monitor = Gst.DeviceMonitor()
         self.monitor.add_filter("Video/Source", None)
         self.monitor.get_bus().add_signal_watch()
         self.monitor.get_bus().connect("message", self.on_device)
-        self.monitor.start()
+        if not self.monitor.start():
+            sys.exit("cameras cannot be listed: GST_DEBUG=2 shows why")
         # Those that are here are listed; what the monitor has told of them is not news.
         self.monitor.get_bus().set_flushing(True)
         self.monitor.get_bus().set_flushing(False)
@@ -46,7 +50,12 @@ class Program:
         GLib.io_add_watch(sys.stdin.fileno(), GLib.PRIORITY_DEFAULT, GLib.IOCondition.IN | GLib.IOCondition.HUP, self.on_input)
 
     def wait(self):
-        print(f"waiting for {self.wanted or 'a camera'}", flush=True)
+        """Tries it at most once each time that it comes: one that is there and cannot be opened is not tried for ever."""
+        back, self.back = self.back, None
+        if back:
+            self.start(back)
+        else:
+            print(f"waiting for {self.wanted or 'a camera'}", flush=True)
 
     def start(self, device):
         self.wanted = camera_id(device)
@@ -94,8 +103,9 @@ class Program:
             error, _ = message.parse_error()
             print(f"error: {error.message}", flush=True)
             self.stop()
-            # The camera is gone: unplugged, or its driver has failed. Other errors do not end by themselves.
-            if error.matches(Gst.ResourceError.quark(), Gst.ResourceError.NOT_FOUND):
+            # Of the camera this says that it is gone: unplugged, or its driver has failed. Other errors do not end by themselves: of the sink it is
+            # a directory that does not exist.
+            if error.matches(Gst.ResourceError.quark(), Gst.ResourceError.NOT_FOUND) and message.src.get_name() == "source":
                 self.wait()
             else:
                 self.status = 1
@@ -106,30 +116,44 @@ class Program:
             device = message.parse_device_added()
             if camera_id(device):
                 print(f"camera {camera_id(device)} has come", flush=True)
-                if self.pipeline is None and self.wanted in (None, camera_id(device)):
+                if self.wanted not in (None, camera_id(device)):
+                    pass
+                elif self.pipeline is None:
                     self.start(device)
+                else:
+                    self.back = device
         elif message.type == Gst.MessageType.DEVICE_REMOVED:
             gone = camera_id(message.parse_device_removed())
             if gone:
                 print(f"camera {gone} has gone", flush=True)
+                if gone == self.wanted:
+                    self.back = None
 
-    def on_input(self, *_):
-        line = sys.stdin.readline()
-        name, equals, value = line.strip().partition("=")
-        if not line or name == "quit":
+    def on_input(self, fd, _condition):
+        # Not `readline`, which keeps the second of two lines that come at once, and nobody would be told of it.
+        typed = os.read(fd, 4096)
+        *lines, self.typed = (self.typed + typed).split(b"\n")
+        for line in lines:
+            if line.strip() == b"quit":
+                typed = b""
+                break
+            self.on_line(line.decode(errors="replace").strip())
+        if not typed:
             self.loop.quit()
-            return False
+        return bool(typed)
+
+    def on_line(self, line):
+        name, equals, value = line.partition("=")
         source = self.pipeline and self.pipeline.get_by_name("source")
         if not source:
             print("the camera is not there")
         elif not equals or not source.find_property(name):
-            print(f"'{line.strip()}' is no CONTROL=VALUE of libcamerasrc-rs")
+            print(f"'{line}' is no CONTROL=VALUE of libcamerasrc-rs")
         else:
             # Any state will do, and any thread. What the camera lacks or cannot do is a warning on the bus.
             Gst.util_set_object_arg(source, name, value)
             print(f"{name} was set")
         sys.stdout.flush()
-        return True
 
 
 def main():

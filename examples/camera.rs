@@ -31,6 +31,8 @@ struct Program {
     socket: String,
     wanted: Option<String>,
     pipeline: Option<gst::Pipeline>,
+    /// The camera, where it has come back and there still was a pipeline.
+    back: Option<gst::Device>,
 }
 
 impl Program {
@@ -38,11 +40,18 @@ impl Program {
         self.wanted.as_deref().is_none_or(|wanted| wanted == id)
     }
 
-    fn wait(&self) {
+    /// Tries it at most once each time that it comes: one that is there and cannot be opened is not tried for ever.
+    fn wait(&mut self) -> Result<()> {
+        if let Some(device) = self.back.take()
+            && let Some(id) = camera_id(&device)
+        {
+            return self.start(&device, id);
+        }
         println!(
             "waiting for {}",
             self.wanted.as_deref().unwrap_or("a camera")
         );
+        Ok(())
     }
 
     fn start(&mut self, device: &gst::Device, id: String) -> Result<()> {
@@ -87,27 +96,29 @@ impl Program {
 
     fn stop(&mut self) {
         if let Some(pipeline) = self.pipeline.take() {
-            // It cannot fail, and takes no time whatever the camera and the readers do.
+            // It cannot fail, and waits for no reader.
             let _ = pipeline.set_state(gst::State::Null);
         }
     }
 
     /// Whether the program goes on.
-    fn on_message(&mut self, message: &gst::Message) -> bool {
+    fn on_message(&mut self, message: &gst::Message) -> Result<bool> {
         match message.view() {
             gst::MessageView::Warning(warning) => println!("warning: {}", warning.error()),
             gst::MessageView::Error(error) => {
                 println!("error: {}", error.error());
                 self.stop();
-                // The camera is gone: unplugged, or its driver has failed. Other errors do not end by themselves.
-                if !error.error().matches(gst::ResourceError::NotFound) {
-                    return false;
+                // Of the camera this says that it is gone: unplugged, or its driver has failed. Other errors do not end by themselves: of the sink
+                // it is a directory that does not exist.
+                let is_camera = message.src().is_some_and(|src| src.name() == "source");
+                if !is_camera || !error.error().matches(gst::ResourceError::NotFound) {
+                    return Ok(false);
                 }
-                self.wait();
+                self.wait()?;
             }
             _ => (),
         }
-        true
+        Ok(true)
     }
 
     fn on_device(&mut self, message: &gst::Message) -> Result<()> {
@@ -118,12 +129,17 @@ impl Program {
                     println!("camera {id} has come");
                     if self.pipeline.is_none() && self.is_wanted(&id) {
                         self.start(&device, id)?;
+                    } else if self.is_wanted(&id) {
+                        self.back = Some(device);
                     }
                 }
             }
             gst::MessageView::DeviceRemoved(removed) => {
                 if let Some(id) = camera_id(&removed.device()) {
                     println!("camera {id} has gone");
+                    if self.is_wanted(&id) {
+                        self.back = None;
+                    }
                 }
             }
             _ => (),
@@ -153,7 +169,9 @@ fn run(socket: String, wanted: Option<String>) -> Result<ExitCode> {
     gstlibcamerars::plugin_register_static()?;
     let monitor = gst::DeviceMonitor::new();
     monitor.add_filter(Some("Video/Source"), None);
-    monitor.start()?;
+    if monitor.start().is_err() {
+        return Err("cameras cannot be listed: GST_DEBUG=2 shows why".into());
+    }
     // Those that are here are listed; what the monitor has told of them is not news.
     monitor.bus().set_flushing(true);
     monitor.bus().set_flushing(false);
@@ -161,6 +179,7 @@ fn run(socket: String, wanted: Option<String>) -> Result<ExitCode> {
         socket,
         wanted,
         pipeline: None,
+        back: None,
     };
     let cameras: Vec<(gst::Device, String)> = monitor
         .devices()
@@ -172,7 +191,7 @@ fn run(socket: String, wanted: Option<String>) -> Result<ExitCode> {
     }
     match cameras.into_iter().find(|(_, id)| program.is_wanted(id)) {
         Some((device, id)) => program.start(&device, id)?,
-        None => program.wait(),
+        None => program.wait()?,
     }
 
     let (send, lines) = mpsc::channel();
@@ -189,7 +208,7 @@ fn run(socket: String, wanted: Option<String>) -> Result<ExitCode> {
             .as_ref()
             .and_then(|pipeline| pipeline.bus());
         while let Some(message) = bus.as_ref().and_then(|bus| bus.pop()) {
-            if !program.on_message(&message) {
+            if !program.on_message(&message)? {
                 status = ExitCode::FAILURE;
                 break 'running;
             }

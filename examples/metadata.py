@@ -35,11 +35,15 @@ def main():
     sink.props.signal_handoffs = True
     sink.connect("handoff", print_frame, [0])
     pipeline.set_state(Gst.State.PLAYING)
-    end = pipeline.get_bus().timed_pop_filtered(
-        Gst.CLOCK_TIME_NONE, Gst.MessageType.EOS | Gst.MessageType.ERROR
-    )
+    end = None
+    try:
+        while end is None:
+            # Not for ever: Python hears of Ctrl-C between two waits.
+            end = pipeline.get_bus().timed_pop_filtered(Gst.SECOND // 5, Gst.MessageType.EOS | Gst.MessageType.ERROR)
+    except KeyboardInterrupt:
+        pass
     pipeline.set_state(Gst.State.NULL)
-    if end.type == Gst.MessageType.ERROR:
+    if end and end.type == Gst.MessageType.ERROR:
         sys.exit(end.parse_error()[0].message)
 
 

@@ -35,8 +35,9 @@ def parse(description):
         sys.exit(error.message)
 
 
-def messages(pipeline, handle=lambda message: None, every=0.2, tick=lambda: False):
-    """Runs it until its end, Ctrl-C, or until `tick` says so; an error ends the program with its text. `handle` gets the other messages."""
+def messages(pipeline, handle=lambda message: None, every=0.2, tick=lambda: False, end=lambda: None):
+    """Runs it until its end, Ctrl-C, or until `tick` says so; an error ends the program with its text. `handle` gets the other messages. `end` is called
+    at its end, when what has come last can still be taken: in NULL it is gone."""
     pipeline.set_state(Gst.State.PLAYING)
     bus = pipeline.get_bus()
     try:
@@ -45,6 +46,7 @@ def messages(pipeline, handle=lambda message: None, every=0.2, tick=lambda: Fals
             if message is None:
                 continue
             if message.type == Gst.MessageType.EOS:
+                end()
                 break
             if message.type == Gst.MessageType.ERROR:
                 sys.exit(message.parse_error()[0].message)

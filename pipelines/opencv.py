@@ -66,8 +66,7 @@ def take():
     return False
 
 
-env.messages(pipeline, every=0.01, tick=take)
-take()
+env.messages(pipeline, every=0.01, tick=take, end=take)
 if edges is None:
     sys.exit("no frame came")
 name = sys.argv[1] if len(sys.argv) > 1 else "edges.png"

@@ -26,9 +26,11 @@
 //!   this crate are for its own parts and its tests, and change with any version; [`plugin_register_static`] stays.
 //! - **One user of libcamera in a process.** libcamera aborts on a second one: keep upstream's plugin out (`GST_PLUGIN_FEATURE_RANK`). Any number of
 //!   `libcamerasrc-rs` share one.
-//! - **Errors are messages on the bus**, each with a text for people that says what to do. `gst::ResourceError::NotFound` is a camera that is not there (any more): wait
-//!   for `libcameraprovider-rs` to tell that it has come, and start again.
-//! - **NULL takes no time**, whatever camera, downstream and readers do. Samples may be kept beyond it.
+//! - **Errors are messages on the bus**, each with a text for people that says what to do. `gst::ResourceError::NotFound` of the camera's element is a camera that is
+//!   not there (any more): wait for `libcameraprovider-rs` to tell that it has come, unless it has told so while the pipeline was still there, and start again.
+//!   Look at the message's source: of `shmsink-rs` the same code is a directory that does not exist.
+//! - **NULL waits for neither downstream nor readers**, whatever they do. It takes what libcamera takes to stop the camera: a frame or two, and up to a second for one
+//!   that was unplugged just now. Samples may be kept beyond it.
 //! - **A frame is the camera's again** when its last memory is dropped. Who keeps frames keeps the camera waiting (or asks for more: `buffer-count`).
 //! - **`shmsrc-rs` installs a handler for SIGBUS**, which passes on what is not its own. A program that installs one later passes on what it does not know.
 //! - **Features**: `plugin` (the elements, default), `libcamera` (default; without it the elements build where there is no libcamera). `simulated` and `harness` are for tests.

@@ -268,7 +268,7 @@ isolated() {
     FRAMES=30 SINK="filesink location=$private/isolated" within 30 "$pipelines/isolated.sh" && is_size "$private/isolated" $((30 * frame))
 }
 
-# What arrives is looked at; that nothing is copied takes DMABUFs, and tests/vm/fd.rs shows it.
+# What arrives is looked at; that nothing is copied takes DMABUFs, and tests/vm/descriptors.rs shows it.
 share_fd() {
     local socket="$private/fd" status=0 pid deadline=$((SECONDS + 20))
     FRAMES=300 SOCKET="$socket" within 40 "$pipelines/share-fd.sh" >"$private/fd.out" 2>&1 &
@@ -369,6 +369,9 @@ is_a_camera_program() { # COMMAND...
     mkfifo "$private/told"
     # For reading and writing, which waits for nobody.
     exec 7<>"$private/told"
+    # That error is the sink's, and no camera that is waited for.
+    within 20 "$@" "$private/none/program" VirtualTiny <&7 >"$out" 2>&1
+    [ "$?" = 1 ] && tells '^error: .*its directory does not exist' || status=1
     within 60 "$@" "$socket" VirtualTiny <&7 >"$out" 2>&1 &
     pid=$!
     tells '^camera Virtual0: Virtual Camera \(front\)$' && tells '^camera VirtualTiny: Virtual Tiny Camera \(back\)$' &&
@@ -376,7 +379,7 @@ is_a_camera_program() { # COMMAND...
         tells "^VirtualTiny is shared at $socket$" && tells '^frame 0: libcamera, .*sensor-timestamp=\(gint64\)[0-9]' && tells '^frame 30: libcamera, ' &&
         GST_PLUGIN_PATH="$root/target/plugins" has_frames 15 15 shmsrc-rs socket-path="$socket" num-buffers=15 ! video/x-raw,width=64,height=64 &&
         echo brightness=0.5 >&7 && tells '^brightness was set$' && tells "^warning: this camera has no control 'brightness': it is ignored" &&
-        echo nonsense >&7 && tells "^'nonsense' is no CONTROL=VALUE of libcamerasrc-rs$" || status=1
+        printf 'contrast=1\nnonsense\n' >&7 && tells "^'nonsense' is no CONTROL=VALUE of libcamerasrc-rs$" || status=1
     ! grep ' has come$' "$out" || { echo "that is no news"; status=1; }
     echo quit >&7
     exec 7>&-

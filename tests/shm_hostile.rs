@@ -298,6 +298,8 @@ fn notes_that_are_not_true_end_the_stream() {
         println!("{caps}");
         let text = after_note("caps", 100, |note| Note { caps, ..note });
         assert!(text.contains("a frame cannot be used"), "{caps}: {text}");
+        let remedy = "check what listens at socket-path";
+        assert!(text.to_lowercase().contains(remedy), "{caps}: {text}");
     }
     // Planes beyond the frame.
     const RGB: &str =

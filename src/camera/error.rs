@@ -77,12 +77,30 @@ pub enum CameraError {
          without /dev/dma_heap/* and /dev/udmabuf that is no DMABUF, which most cameras need"
     )]
     AllCancelled,
-    #[error("camera '{camera}': {call} failed: {reason}")]
+    /// Nobody can say with caps how its raw frames lie.
+    #[error(
+        "camera '{camera}' has raw frames with lines of {stride} bytes at {size}, which {format} caps cannot say ({implied}); ask for another width"
+    )]
+    RawLines {
+        camera: String,
+        size: Size,
+        format: &'static str,
+        stride: u32,
+        implied: u32,
+    },
+    #[error(
+        "camera '{camera}': {call} failed: {reason}; see libcamera's log (LIBCAMERA_LOG_LEVELS='*:INFO') and `dmesg`, and start again"
+    )]
     Call {
         camera: String,
         call: &'static str,
         reason: std::io::Error,
     },
+    /// Not the camera's fault, but ours.
+    #[error(
+        "{thread} has panicked; what the program has printed as its errors says where. Start again, and please report this"
+    )]
+    Panicked { thread: &'static str },
 }
 
 fn list(names: &[String]) -> String {

@@ -8,10 +8,7 @@ use crate::capture::stills::StillOutcome;
 use crate::capture::task_gate::{TaskControl, TaskGate};
 use crate::sync::{Arc, Weak};
 use gst::prelude::*;
-use std::{
-    io,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 #[derive(Debug)]
 pub struct Task(gst::Task);
@@ -127,10 +124,8 @@ pub fn new(state: Weak<LoopState>, worker: Weak<Worker>) -> Arc<Gate> {
             gate.iterate(|| {
                 // GstTask calls this from C, which no panic may cross.
                 if catch_unwind(AssertUnwindSafe(|| worker.step(&state))).is_err() {
-                    state.failed(CameraError::Call {
-                        camera: "(any)".to_owned(),
-                        call: "the capture task",
-                        reason: io::Error::other("a panic, see the log"),
+                    state.failed(CameraError::Panicked {
+                        thread: "the capture task",
                     });
                 }
             });

@@ -17,6 +17,7 @@ pub fn message(error: &CameraError) -> gst::ErrorMessage {
         CameraError::NoStream { .. }
         | CameraError::SizeAdjusted { .. }
         | CameraError::FrameRate { .. }
+        | CameraError::RawLines { .. }
         | CameraError::SensorConfig { .. } => {
             gst::error_msg!(gst::ResourceError::Settings, ("{text}"))
         }
@@ -25,6 +26,9 @@ pub fn message(error: &CameraError) -> gst::ErrorMessage {
         }
         CameraError::Call { .. } | CameraError::AllCancelled => {
             gst::error_msg!(gst::ResourceError::Failed, ("{text}"))
+        }
+        CameraError::Panicked { .. } => {
+            gst::error_msg!(gst::LibraryError::Failed, ("{text}"))
         }
     }
 }

@@ -23,7 +23,10 @@ enum Unfit {
 }
 
 fn closed() -> gst::ErrorMessage {
-    gst::error_msg!(gst::CoreError::StateChange, ("the camera is not open"))
+    gst::error_msg!(
+        gst::CoreError::StateChange,
+        ("the camera is not open: set the pipeline to NULL, and then to PLAYING")
+    )
 }
 
 impl LibcameraSrc {

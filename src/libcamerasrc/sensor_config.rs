@@ -19,7 +19,7 @@ pub fn parse(structure: &gst::StructureRef) -> Result<SensorConfig, String> {
         0,
     )?;
     if let Some([_, _, 0, _] | [_, _, _, 0]) = crop {
-        return Err("sensor-config: the analog crop is empty".to_owned());
+        return Err("sensor-config: the analog crop is empty; its width and height are to be 1 or more, or its four fields are left out".to_owned());
     }
     Ok(SensorConfig {
         size: Size::new(width, height),

@@ -142,7 +142,7 @@ impl LibcameraSrc {
         let caps = &stream.caps;
         Err(gst::error_msg!(
             gst::StreamError::Format,
-            ("downstream refuses {caps}")
+            ("downstream refuses the camera's {caps}. Ask for less, or put a converter behind the camera (videoconvert)")
         ))
     }
 

@@ -1,6 +1,7 @@
 //! The state machine of a reader: a server's bytes in, what to do about them out. Nothing that comes in is trusted.
 //!
-//! What it keeps, whatever the server says (`fuzz/` looks for what breaks it, `tests/shm_fuzz.rs` replays what is checked in):
+//! What it keeps, whatever the server says (`fuzz/` looks for what breaks it, `tests/shm_fuzz.rs` replays what was found, `tests/shm_hostile.rs` says the known
+//! things to a whole element):
 //!
 //! - A frame lies in an area that was announced, is mapped and was not closed, and not one byte of it beyond that area's end.
 //! - An area's id means one area, and no more than [`MAX_AREAS`] are open.
@@ -13,7 +14,8 @@ use super::layout::{self, NOTE_SIZE};
 use super::note::{Note, NoteError};
 use super::wire::{Heard, MessageParser, NotAMessage};
 
-/// Areas that can be open at the same time. `shmsink-rs` has no more than 16; the stock sink makes one for each change of its `shm-size`.
+/// Areas that can be open at the same time. `shmsink-rs` has no more than 15 ([`layout::MAX_AREAS`]); the stock sink makes one for each change of its
+/// `shm-size`.
 pub const MAX_AREAS: usize = 18;
 /// Bytes that can be mapped at the same time.
 pub const MAX_MAPPED: u64 = 64 << 30;

@@ -27,7 +27,9 @@ pub(super) enum StartError {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Allowed(#[from] BadList),
-    #[error("cannot start the server: {0}")]
+    #[error(
+        "cannot start the server: {0}. Check how many open files and threads this process may have (ulimit -n, ulimit -u)"
+    )]
     System(#[from] std::io::Error),
 }
 

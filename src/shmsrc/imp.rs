@@ -226,7 +226,7 @@ impl BaseSrcImpl for ShmSrc {
         let failed = |error: std::io::Error| {
             gst::error_msg!(
                 gst::ResourceError::OpenRead,
-                ("cannot wait for a producer: {error}")
+                ("cannot wait for a producer: {error}. Check how many open files this process may have (ulimit -n)")
             )
         };
         let control = Arc::new(Control::new().map_err(failed)?);
@@ -474,7 +474,7 @@ impl ShmSrc {
         self.has_ended.store(true, Ordering::Relaxed);
         let remedy = match error {
             StreamError::Stop(stop) => stop.remedy(),
-            StreamError::Frame(_) => "",
+            StreamError::Frame(frame) => frame.remedy(),
         };
         let text = format!("{error}{remedy}");
         match error {

@@ -214,7 +214,9 @@ pub(super) enum Stop {
          none with Flatpak) and the right to read it (perms); shmsink-rs hands it over with the connection"
     )]
     Map { path: PathBuf, error: MapError },
-    #[error("cannot wait for the producer: {0}")]
+    #[error(
+        "cannot wait for the producer: {0}. Check how many open files this process may have (ulimit -n), and start the reader again"
+    )]
     System(#[from] io::Error),
 }
 

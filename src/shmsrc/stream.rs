@@ -44,6 +44,21 @@ pub(super) enum BadFrame {
     Names(#[from] TooManyNames),
 }
 
+impl BadFrame {
+    /// What there is to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Layout(LayoutError::TooSmall { .. }) => {
+                ". If caps are given behind the source, they have to be the producer's; otherwise check what listens at socket-path"
+            }
+            Self::CapsText(_) => {
+                ". Give the producer plainer caps, or check what listens at socket-path"
+            }
+            _ => ". Check what listens at socket-path",
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub(super) enum StreamError {
     #[error(transparent)]

@@ -17,7 +17,6 @@ use crate::sync::{
 use libcamera_sys as sys;
 use std::{
     ffi::c_void,
-    io,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
@@ -101,10 +100,8 @@ impl Receiver {
         let run = self.run.lock().clone();
         let Some(run) = run else { return };
         if catch_unwind(AssertUnwindSafe(|| body(&run))).is_err() {
-            let error = CameraError::Call {
-                camera: self.camera.clone(),
-                call: "handling what the camera told",
-                reason: io::Error::other("a panic, see the log"),
+            let error = CameraError::Panicked {
+                thread: "what handles the camera's frames",
             };
             let _ = catch_unwind(AssertUnwindSafe(|| run.events.failed(error)));
         }

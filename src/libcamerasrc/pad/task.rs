@@ -3,6 +3,7 @@
 //! All that is serialised goes out in this thread, so that a branch that blocks keeps nobody waiting but itself.
 
 use super::LibcameraSrcPad;
+use crate::camera::CameraError;
 use crate::capture::outlet::Turn;
 use crate::libcamerasrc::{
     LibcameraSrc, orientation,
@@ -24,7 +25,10 @@ pub fn start(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> Result<(), glib::
         // GstTask calls this from C, which no panic may cross.
         let step = catch_unwind(AssertUnwindSafe(|| round(&element, &pad)));
         let step = step.unwrap_or_else(|_| {
-            gst::element_error!(element, gst::LibraryError::Failed, ("a panic, see the log"));
+            let error = CameraError::Panicked {
+                thread: "the thread of a pad",
+            };
+            gst::element_error!(element, gst::LibraryError::Failed, ("{error}"));
             element.imp().end();
             ControlFlow::Break(())
         });

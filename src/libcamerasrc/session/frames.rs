@@ -315,14 +315,12 @@ fn refuse_padded_bayer(
     if agreed.stride == implied {
         return Ok(());
     }
-    let (stride, size) = (agreed.stride, agreed.size);
-    let reason = format!(
-        "lines of {stride} bytes at {size}, which {format} caps cannot say ({implied}); ask for another width"
-    );
-    Err(CameraError::Call {
+    Err(CameraError::RawLines {
         camera: device.id().to_owned(),
-        call: "capturing raw frames",
-        reason: io::Error::other(reason),
+        size: agreed.size,
+        format,
+        stride: agreed.stride,
+        implied,
     })
 }
 

@@ -6,7 +6,6 @@
 //! | 1 release | reader | 8: the id |
 //! | 2 caps | sink | the caps as text, with a NUL |
 //! | 3 end | sink | nothing |
-//!
 //! | "carm" stopped | `shmsink-rs` | nothing: it ends without the stream's being at its end |
 //!
 //! Other types are skipped by both sides. Times are in nanoseconds of CLOCK_MONOTONIC: the moments at which the sink would have shown the frame.
