@@ -181,6 +181,26 @@ on_device (GstBus *bus G_GNUC_UNUSED, GstMessage *message, gpointer data)
   return TRUE;
 }
 
+/* Sets a control. Any state will do, and any thread. What the camera lacks or cannot do is a warning on the bus. */
+static void
+ask (GstElement *source, const gchar *name, const gchar *text)
+{
+  GParamSpec *property = g_object_class_find_property (G_OBJECT_GET_CLASS (source), name);
+  if (property == NULL || !(property->flags & G_PARAM_WRITABLE)) {
+    g_print ("'%s' is no control: type CONTROL=VALUE\n", name);
+    return;
+  }
+  GValue value = G_VALUE_INIT;
+  g_value_init (&value, property->value_type);
+  if (gst_value_deserialize_with_pspec (&value, text, property)) {
+    g_object_set_property (G_OBJECT (source), name, &value);
+    g_print ("%s is asked for\n", name);
+  } else {
+    g_print ("'%s' is no value for %s: it is a %s\n", text, name, g_type_name (property->value_type));
+  }
+  g_value_unset (&value);
+}
+
 static gboolean
 on_input (GIOChannel *input, GIOCondition condition G_GNUC_UNUSED, gpointer data)
 {
@@ -195,15 +215,10 @@ on_input (GIOChannel *input, GIOCondition condition G_GNUC_UNUSED, gpointer data
   GstElement *source = program->pipeline ? gst_bin_get_by_name (GST_BIN (program->pipeline), "source") : NULL;
   if (equals != NULL)
     *equals = '\0';
-  if (source == NULL) {
+  if (source == NULL)
     g_print ("the camera is not there\n");
-  } else if (equals == NULL || g_object_class_find_property (G_OBJECT_GET_CLASS (source), line) == NULL) {
-    g_print ("'%s' is no CONTROL=VALUE of libcamerasrc-rs\n", line);
-  } else {
-    /* Any state will do, and any thread. What the camera lacks or cannot do is a warning on the bus. */
-    gst_util_set_object_arg (G_OBJECT (source), line, equals + 1);
-    g_print ("%s was set\n", line);
-  }
+  else
+    ask (source, line, equals ? equals + 1 : "");
   g_clear_pointer (&source, gst_object_unref);
   g_free (line);
   return TRUE;

@@ -14,7 +14,7 @@ import sys
 import gi
 
 gi.require_version("Gst", "1.0")
-from gi.repository import GLib, Gst
+from gi.repository import GLib, GObject, Gst
 
 
 def camera_id(device):
@@ -143,16 +143,24 @@ class Program:
         return bool(typed)
 
     def on_line(self, line):
-        name, equals, value = line.partition("=")
+        name, _, text = line.partition("=")
         source = self.pipeline and self.pipeline.get_by_name("source")
+        control = source and source.find_property(name)
         if not source:
             print("the camera is not there")
-        elif not equals or not source.find_property(name):
-            print(f"'{line}' is no CONTROL=VALUE of libcamerasrc-rs")
+        elif not control or not control.flags & GObject.ParamFlags.WRITABLE:
+            print(f"'{name}' is no control: type CONTROL=VALUE")
         else:
+            # Lists are written <a,b>, and have their type from that.
+            kind = "" if text.startswith("<") else f"({control.value_type.name})"
+            try:
+                Gst.Structure.from_string(f"control,value={kind}{text}")
+            except TypeError:
+                print(f"'{text}' is no value for {name}: it is a {control.value_type.name}", flush=True)
+                return
             # Any state will do, and any thread. What the camera lacks or cannot do is a warning on the bus.
-            Gst.util_set_object_arg(source, name, value)
-            print(f"{name} was set")
+            Gst.util_set_object_arg(source, name, text)
+            print(f"{name} is asked for")
         sys.stdout.flush()
 
 

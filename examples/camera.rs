@@ -152,14 +152,26 @@ impl Program {
             .pipeline
             .as_ref()
             .and_then(|pipeline| pipeline.by_name("source"));
-        match (source, line.split_once('=')) {
-            (None, _) => println!("the camera is not there"),
-            (Some(source), Some((name, value))) if source.find_property(name).is_some() => {
+        let Some(source) = source else {
+            return println!("the camera is not there");
+        };
+        let (name, value) = line.split_once('=').unwrap_or((line, ""));
+        let property = source.find_property(name);
+        let is_writable =
+            |property: &glib::ParamSpec| property.flags().contains(glib::ParamFlags::WRITABLE);
+        let Some(property) = property.filter(is_writable) else {
+            return println!("'{name}' is no control: type CONTROL=VALUE");
+        };
+        match glib::Value::deserialize_with_pspec(value, &property) {
+            Ok(value) => {
                 // Any state will do, and any thread. What the camera lacks or cannot do is a warning on the bus.
-                source.set_property_from_str(name, value);
-                println!("{name} was set");
+                source.set_property_from_value(name, &value);
+                println!("{name} is asked for");
             }
-            _ => println!("'{line}' is no CONTROL=VALUE of libcamerasrc-rs"),
+            Err(_) => println!(
+                "'{value}' is no value for {name}: it is a {}",
+                property.value_type()
+            ),
         }
     }
 }

@@ -39,9 +39,7 @@ def print_metadata(_pad, info):
 def handle(message):
     global left
     structure = message.get_structure()
-    if message.type == Gst.MessageType.WARNING:
-        print(message.parse_warning()[0].message)
-    elif message.type == Gst.MessageType.STATE_CHANGED and message.src is pipeline and message.parse_state_changed()[1] == Gst.State.PLAYING:
+    if message.type == Gst.MessageType.STATE_CHANGED and message.src is pipeline and message.parse_state_changed()[1] == Gst.State.PLAYING:
         controls = "; ".join(f"controls,exposure-time-mode=manual,exposure-time={exposure}" for exposure in exposures)
         if source.emit("capture-still", pad, Gst.Caps.from_string(controls)) == 0:
             sys.exit("no picture can be taken: GST_DEBUG=libcamerasrc-rs:2 says why")

@@ -50,6 +50,8 @@ def messages(pipeline, handle=lambda message: None, every=0.2, tick=lambda: Fals
                 break
             if message.type == Gst.MessageType.ERROR:
                 sys.exit(message.parse_error()[0].message)
+            if message.type == Gst.MessageType.WARNING:
+                print(f"warning: {message.parse_warning()[0].message}", file=sys.stderr)
             handle(message)
     except KeyboardInterrupt:
         # What is recorded is closed properly.

@@ -30,3 +30,13 @@ need() { # ELEMENT PACKAGE
     echo "$(basename "$0"): the element $1 is missing: install the package $2" >&2
     exit 77
 }
+
+# What shows pictures: SINK, or the usual one, which crashes on some machines without a screen instead of saying so.
+screen() {
+    if [ -z "${SINK-}${DISPLAY-}${WAYLAND_DISPLAY-}" ]; then
+        echo "$(basename "$0"): there is no screen here (DISPLAY and WAYLAND_DISPLAY are empty). Without one: SINK=fakesink FRAMES=60 $0" >&2
+        exit 1
+    fi
+    # shellcheck disable=SC2034 # for who has sourced this
+    sink=${SINK:-autovideosink}
+}

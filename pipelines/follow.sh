@@ -8,8 +8,9 @@
 # started again; a warning says that it is waited for. Needs a screen unless SINK names a sink that does without.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
+screen
 
 # SINK may have properties of its own, so it is split into words.
 # shellcheck disable=SC2086
 exec gst-launch-1.0 -e \
-    shmsrc-rs socket-path="$SOCKET" num-buffers="$FRAMES" ! queue ! videoconvert ! ${SINK:-autovideosink}
+    shmsrc-rs socket-path="$SOCKET" num-buffers="$FRAMES" ! queue ! videoconvert ! $sink

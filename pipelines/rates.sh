@@ -9,9 +9,10 @@
 # for; what is not taken goes straight back to the producer. FRAMES counts those of the camera.
 set -euo pipefail
 . "$(dirname "$0")/env.sh"
+screen
 
 # SINK may have properties of its own, so it is split into words.
 # shellcheck disable=SC2086
 exec gst-launch-1.0 -e \
     shmsrc-rs socket-path="$SOCKET" num-buffers="$FRAMES" ! videorate drop-only=true ! video/x-raw,framerate="${RATE:-5/1}" ! \
-    queue ! videoconvert ! ${SINK:-autovideosink}
+    queue ! videoconvert ! $sink

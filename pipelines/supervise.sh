@@ -14,7 +14,8 @@ if (($#)); then
     command=("$@")
 else
     need watchdog gstreamer1.0-plugins-bad
-    read -ra sink <<<"${SINK:-autovideosink}"
+    screen
+    read -ra sink <<<"$sink"
     command=(gst-launch-1.0 -q shmsrc-rs socket-path="$SOCKET" ! watchdog timeout=5000 ! queue ! videoconvert ! "${sink[@]}")
 fi
 

@@ -171,6 +171,10 @@ a_misspelt_control() {
     launch libcamerasrc-rs extra-controls=controls,brigthness=0.5 num-buffers=3 ! fakesink
     says "libcamera has no control 'brigthness' (in extra-controls)" "is 'brightness' meant?"
 }
+a_control_of_another_type() {
+    launch libcamerasrc-rs extra-controls=controls,frame-duration-limits=fast num-buffers=3 ! fakesink
+    says "'frame-duration-limits' takes another type or number of values than fast" "\`gst-inspect-1.0 libcamerasrc-rs\` shows which"
+}
 a_control_of_no_camera() {
     launch libcamerasrc-rs extra-controls=controls,volume=11 num-buffers=3 ! fakesink
     says "libcamera has no control 'volume' (in extra-controls)" "\`gst-inspect-1.0 libcamerasrc-rs\` lists those that it has"
@@ -251,6 +255,10 @@ a_reader_that_is_not_to_wait() {
     refused shmsrc-rs socket-path="$private/nobody" reconnect=false ! fakesink &&
         says "cannot connect to \"$private/nobody\"" "Start the producer (shmsink-rs socket-path=...) first, or wait for it: reconnect=true"
 }
+a_reader_of_a_file() {
+    refused shmsrc-rs socket-path="$root/README.md" reconnect=false ! fakesink &&
+        says "there is no socket at \"$root/README.md\", but something else" "Choose another socket-path for the producer and this reader"
+}
 a_reader_with_other_caps() {
     refused shmsrc-rs socket-path="$socket" ! video/x-raw,format=RGB ! fakesink &&
         says "The producer's frames are video/x-raw, format=(string)NV12, width=(int)64" "but downstream takes video/x-raw, format=(string)RGB" \
@@ -276,9 +284,9 @@ mistakes=(a_camera_that_is_not_there a_name_that_fits_two_cameras no_camera_at_a
     a_rate_that_the_camera_lacks a_format_that_the_camera_lacks jpeg_of_a_camera_without_it video_that_nobody_encodes bayer_without_the_role
     a_colorimetry_that_the_camera_lacks a_role_that_the_camera_lacks a_role_of_the_element more_pads_than_streams two_rates_of_one_camera
     one_pad_linked_twice pads_without_names nothing_is_linked no_heap_for_dmabufs dmabuf_caps_in_an_old_gstreamer a_misspelt_property
-    a_value_that_is_none a_structure_without_a_name a_misspelt_control a_control_of_no_camera a_control_that_the_camera_lacks half_a_sensor_config
+    a_value_that_is_none a_structure_without_a_name a_misspelt_control a_control_of_another_type a_control_of_no_camera a_control_that_the_camera_lacks half_a_sensor_config
     no_socket_path a_directory_that_is_missing a_path_that_is_too_long a_path_that_is_a_file a_path_in_use too_little_shm_size too_little_dev_shm
-    users_by_name a_value_out_of_range a_reader_without_a_path a_reader_whose_producer_is_not_there a_reader_that_is_not_to_wait
+    users_by_name a_value_out_of_range a_reader_without_a_path a_reader_whose_producer_is_not_there a_reader_that_is_not_to_wait a_reader_of_a_file
     a_reader_with_other_caps a_stock_reader_without_caps a_stock_reader_of_a_dead_socket a_plugin_that_gstreamer_does_not_find)
 
 # shellcheck source=pipelines/env.sh

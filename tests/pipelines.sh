@@ -378,8 +378,10 @@ is_a_camera_program() { # COMMAND...
         tells '^control frame-duration-limits: control, min=\(gint64\)[0-9]+, max=\(gint64\)1000000;$' &&
         tells "^VirtualTiny is shared at $socket$" && tells '^frame 0: libcamera, .*sensor-timestamp=\(gint64\)[0-9]' && tells '^frame 30: libcamera, ' &&
         GST_PLUGIN_PATH="$root/target/plugins" has_frames 15 15 shmsrc-rs socket-path="$socket" num-buffers=15 ! video/x-raw,width=64,height=64 &&
-        echo brightness=0.5 >&7 && tells '^brightness was set$' && tells "^warning: this camera has no control 'brightness': it is ignored" &&
-        printf 'contrast=1\nnonsense\n' >&7 && tells "^'nonsense' is no CONTROL=VALUE of libcamerasrc-rs$" || status=1
+        echo brightness=0.5 >&7 && tells '^brightness is asked for$' && tells "^warning: this camera has no control 'brightness': it is ignored" &&
+        printf 'contrast=1\nnonsense\n' >&7 && tells "^'nonsense' is no control: type CONTROL=VALUE$" &&
+        echo draft-face-detect-mode=offf >&7 && tells "^'offf' is no value for draft-face-detect-mode: it is a Gst" &&
+        echo draft-face-detect-mode=off >&7 && tells '^draft-face-detect-mode is asked for$' || status=1
     ! grep ' has come$' "$out" || { echo "that is no news"; status=1; }
     echo quit >&7
     exec 7>&-

@@ -97,8 +97,8 @@ struct State {
     /// They are those of the configuration that it runs with. Before, a camera may know its ranges only roughly.
     configured: bool,
     reported: Arc<Controls>,
-    /// Names in `extra-controls` that libcamera does not know. Set before the element has a bus, as gst-launch does, they can be told only later.
-    misnamed: BTreeSet<String>,
+    /// What is wrong with controls that were set before the camera was open.
+    unsaid: BTreeSet<String>,
     /// Controls that this camera lacks, and somebody was told so.
     warned: BTreeSet<ControlId>,
     /// When somebody was last told of a value that is out of range.
@@ -249,10 +249,14 @@ impl State {
     }
 }
 
-fn text(property: &Property, value: &ControlValue) -> String {
-    let field = to_field(property, value);
-    let text = field.serialize();
+/// A value of somebody's, as gst-launch would have it.
+fn shown(value: &glib::Value) -> String {
+    let text = value.serialize();
     text.map_or_else(|_| format!("{value:?}"), |text| text.to_string())
+}
+
+fn text(property: &Property, value: &ControlValue) -> String {
+    shown(&to_field(property, value))
 }
 
 impl LibcameraSrc {
@@ -263,9 +267,10 @@ impl LibcameraSrc {
 
     pub fn set_control(&self, property: &Property, value: &glib::Value) {
         let Some(value) = from_value(&property.definition, value) else {
-            return self.warn(&format!(
-                "'{}' takes another type or number of values than {value:?}",
-                property.name
+            return self.warn_when_open(format!(
+                "'{}' takes another type or number of values than {}; `gst-inspect-1.0 libcamerasrc-rs` shows which",
+                property.name,
+                shown(value)
             ));
         };
         let id = property.definition.id;
@@ -333,40 +338,34 @@ impl LibcameraSrc {
 
     /// Any number of controls by name.
     pub fn set_extra_controls(&self, extra: &gst::StructureRef) {
-        let mut misnamed = BTreeSet::new();
         for (name, value) in extra.iter() {
             match by_any_name(name) {
                 Some(property) if property.definition.is_input => {
                     self.set_control(property, value);
                 }
-                _ => {
-                    misnamed.insert(name.to_string());
-                }
-            }
-        }
-        let mut state = self.controls.state.lock();
-        if state.infos.is_none() {
-            state.misnamed.append(&mut misnamed);
-        }
-        drop(state);
-        self.warn_of_names(&misnamed);
-    }
-
-    fn warn_of_names(&self, misnamed: &BTreeSet<String>) {
-        for name in misnamed {
-            self.warn(&match by_any_name(name) {
-                Some(_) => format!(
+                Some(_) => self.warn_when_open(format!(
                     "'{name}' in extra-controls can only be read: leave it out, and read it as a property"
-                ),
-                None => format!(
+                )),
+                None => self.warn_when_open(format!(
                     "libcamera has no control '{name}' (in extra-controls): {}",
                     match nearest(name, CONTROLS.iter().map(|property| property.name.as_str())) {
                         Some(near) => format!("is '{near}' meant?"),
                         None => "`gst-inspect-1.0 libcamerasrc-rs` lists those that it has".to_owned(),
                     }
-                ),
-            });
+                )),
+            }
         }
+    }
+
+    /// What is set before the element has a bus, as gst-launch does, can be told only later.
+    fn warn_when_open(&self, text: String) {
+        let mut state = self.controls.state.lock();
+        if state.infos.is_none() {
+            state.unsaid.insert(text);
+            return;
+        }
+        drop(state);
+        self.warn(&text);
     }
 
     /// Everything that was set, by the names of the properties.
@@ -408,14 +407,12 @@ impl LibcameraSrc {
     /// A camera was opened, or started: what was set before, and it cannot do, is told now.
     pub fn check_controls(&self) {
         let mut state = self.controls.state.lock();
-        let misnamed = std::mem::take(&mut state.misnamed);
+        let mut complaints: Vec<String> = std::mem::take(&mut state.unsaid).into_iter().collect();
         let wanted = state.wanted.clone();
-        let mut complaints = Vec::new();
         for (id, value) in wanted.iter() {
             complaints.extend(by_id(id).and_then(|property| state.complaint(property, value)));
         }
         drop(state);
-        self.warn_of_names(&misnamed);
         for complaint in complaints {
             self.warn(&complaint);
         }

@@ -479,7 +479,9 @@ impl ShmSrc {
         let text = format!("{error}{remedy}");
         match error {
             StreamError::Stop(Stop::End | Stop::Stopped { .. }) => return gst::FlowError::Eos,
-            StreamError::Stop(Stop::Connect { .. } | Stop::Refused { .. }) => {
+            StreamError::Stop(
+                Stop::Connect { .. } | Stop::NoSocket { .. } | Stop::Refused { .. },
+            ) => {
                 gst::element_imp_error!(self, gst::ResourceError::OpenRead, ("{text}"));
             }
             StreamError::Stop(Stop::Map { .. }) => {

@@ -1,8 +1,8 @@
 //! The streaming thread's work: to be connected, and to take frames from the connection.
 
 use std::{
-    io,
-    os::fd::OwnedFd,
+    fs, io,
+    os::{fd::OwnedFd, unix::fs::FileTypeExt},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -190,6 +190,10 @@ pub(super) enum Stop {
         "cannot connect to {path:?}: {source}. Start the producer (shmsink-rs socket-path=...)"
     )]
     Connect { path: PathBuf, source: io::Error },
+    #[error(
+        "there is no socket at {path:?}, but something else. Choose another socket-path for the producer and this reader"
+    )]
+    NoSocket { path: PathBuf },
     #[error(
         "the producer at {path:?} is gone without EOS: it has crashed, was killed, or has parted with this reader. Look at its messages"
     )]
@@ -408,6 +412,7 @@ impl Session {
         self.disconnect();
         let is_gone = match &stop {
             Stop::Connect { .. }
+            | Stop::NoSocket { .. }
             | Stop::Gone { .. }
             | Stop::Stopped { .. }
             | Stop::Refused { .. } => true,
@@ -437,9 +442,14 @@ impl Session {
         if !left.is_zero() {
             return Ok(Turn::Wait(Some(left)));
         }
-        let failed = |source| Stop::Connect {
-            path: self.path.clone(),
-            source,
+        let failed = |source| {
+            let path = self.path.clone();
+            match fs::symlink_metadata(&path) {
+                Ok(there) if !there.file_type().is_socket() && !there.is_symlink() => {
+                    Stop::NoSocket { path }
+                }
+                _ => Stop::Connect { path, source },
+            }
         };
         let connection = Connection::open(&self.path, &self.control.waker).map_err(failed)?;
         self.poller.add(connection.server(), SOCKET)?;
