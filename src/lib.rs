@@ -20,7 +20,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! `examples/camera.rs` is a whole program. What an embedder should know:
+//! `examples/camera.rs` is a whole program. Of a crate of one's own, `Cargo.toml`:
+//!
+//! ```toml
+//! [package]
+//! edition = "2024"        # or resolver = "3": dependencies that the compiler can build are taken then
+//!
+//! [dependencies]
+//! gst = { package = "gstreamer", version = "0.25" }
+//! gst-plugin-libcamera-rs = { path = "..." }        # the library is called gstlibcamerars
+//! ```
+//!
+//! Where the checkout has built its own libcamera (`pipelines/setup.sh` does that where the system's is too old), such a crate finds it by
+//! `PKG_CONFIG=CHECKOUT/.cargo/pkg-config` when it is built, and by `LD_LIBRARY_PATH=CHECKOUT/target/libcamera/lib` when it runs.
+//!
+//! What an embedder should know:
 //!
 //! - **Everything goes through GStreamer**: properties, signals, messages, metas. They are documented by `gst-inspect-1.0` and in `docs/elements/`. The Rust items of
 //!   this crate are for its own parts and its tests, and change with any version; [`plugin_register_static`] stays.
