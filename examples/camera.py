@@ -6,7 +6,8 @@
 
 Lists the cameras, and tells of those that come and go. Prints what can be set at the first one, or at CAMERA (an id), with the range of each. Shares it
 at SOCKET, for any number of shmsrc-rs and shmsrc. Prints what the camera knew about every thirtieth frame. A line on the standard input changes a control
-while it streams: `brightness=0.5` (libcamera's virtual camera lacks it, and says so); `quit`, or the input's end, ends it. When the camera is unplugged, waits until it is back.
+while it streams: `brightness=0.5` (libcamera's virtual camera lacks it, and says so); `quit`, or the
+input's end, ends it. When the camera is unplugged, waits until it is back.
 """
 
 import os

@@ -68,8 +68,13 @@ fn a_pause_does_not_leave_a_sink_without_a_sign() {
         );
         rig.pipeline.set_state(gst::State::Paused).unwrap();
     }
-    // A sink that comes in its place.
+    // A sink that comes in its place. (Not before the pipeline plays: that brings the old one to playing, wherever it is.)
     rig.play();
+    let (success, state, _) = rig.pipeline.state(TIMEOUT);
+    assert!(
+        success.is_ok() && state == gst::State::Playing,
+        "{success:?} {state:?}"
+    );
     let sink = rig.pipeline.by_name("stills").unwrap();
     pad.unlink(&sink.static_pad("sink").unwrap()).unwrap();
     sink.set_state(gst::State::Null).unwrap();
