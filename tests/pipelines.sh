@@ -126,7 +126,7 @@ still() {
 bracket() {
     # This camera knows no exposure: it is told of the controls, says that it has none, and takes its pictures.
     mkdir "$private/brackets"
-    EXPOSURES=500,2000 within 30 "$pipelines/bracket.py" "$private/brackets" >"$private/bracket.out" || return 1
+    EXPOSURES=500,2000 within 30 "$pipelines/bracket.py" "$private/brackets" >"$private/bracket.out" 2>&1 || { cat "$private/bracket.out"; return 1; }
     cat "$private/bracket.out"
     grep -q "this camera has no control 'exposure-time'" "$private/bracket.out" &&
         grep -q '^picture 0: ' "$private/bracket.out" && grep -q '^picture 1: ' "$private/bracket.out" || return 1
