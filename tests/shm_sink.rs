@@ -506,11 +506,14 @@ fn t20_signals_tell_who_comes_and_goes_and_may_stop_the_element() {
     // From NULL, too.
     let _client = rig.raw_client();
     let (_, fd) = events.recv_timeout(SOON).unwrap();
+    // An element that is gone tells nothing.
+    let element = rig.element.clone();
     rig.stop();
     assert_eq!(
         events.recv_timeout(SOON).unwrap(),
         ("client-disconnected", fd)
     );
+    drop(element);
 
     // A handler that stops its own element, and starts it again at the same path.
     let rig = Rig::new("signals", 1000, &[]);

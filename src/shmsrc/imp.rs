@@ -69,8 +69,6 @@ pub struct ShmSrc {
     least: AtomicUsize,
     /// The stream is at its end, until the element is started again.
     has_ended: AtomicBool,
-    /// The streaming thread has left `create` and not come back.
-    has_left: AtomicBool,
 }
 
 #[glib::object_subclass]
@@ -192,7 +190,18 @@ impl ElementImpl for ShmSrc {
         if let Some(control) = self.control().filter(|_| is_live) {
             match transition {
                 gst::StateChange::PlayingToPaused => control.set_paused(true),
-                gst::StateChange::PausedToPlaying => control.set_paused(false),
+                gst::StateChange::PausedToPlaying => {
+                    control.set_paused(false);
+                    // The unlock of the pause is over, of which GstBaseSrc tells too late. One of a flush is not.
+                    if !self
+                        .obj()
+                        .src_pad()
+                        .pad_flags()
+                        .contains(gst::PadFlags::FLUSHING)
+                    {
+                        control.set_unlocked(false);
+                    }
+                }
                 _ => (),
             }
         }
@@ -213,8 +222,8 @@ impl ElementImpl for ShmSrc {
         );
         let sent = self.parent_send_event(event);
         // The thread has left for good, or until the flush is over; GstBaseSrc has waited for it.
-        if keeps_away {
-            self.has_left.store(false, Ordering::SeqCst);
+        if let Some(control) = self.control().filter(|_| keeps_away) {
+            control.see();
         }
         sent
     }
@@ -235,7 +244,6 @@ impl BaseSrcImpl for ShmSrc {
         self.asks_downstream.store(false, Ordering::Relaxed);
         self.least.store(0, Ordering::Relaxed);
         self.has_ended.store(false, Ordering::Relaxed);
-        self.has_left.store(false, Ordering::SeqCst);
         *self.control.lock() = Some(control);
         *self.stream.lock() = Some(Box::new(Stream::new(session)));
         Ok(())
@@ -336,12 +344,9 @@ impl PushSrcImpl for ShmSrc {
         &self,
         _buffer: Option<&mut gst::BufferRef>,
     ) -> Result<CreateSuccess, gst::FlowError> {
-        self.has_left.store(false, Ordering::SeqCst);
-        let created = self.next_buffer();
-        if created == Err(gst::FlowError::Flushing) {
-            self.has_left.store(true, Ordering::SeqCst);
-        }
-        created.map(CreateSuccess::NewBuffer)
+        let control = self.control().ok_or(gst::FlowError::Flushing)?;
+        control.see();
+        self.next_buffer(&control).map(CreateSuccess::NewBuffer)
     }
 }
 
@@ -372,12 +377,17 @@ impl ShmSrc {
         self.control.lock().clone()
     }
 
-    fn next_buffer(&self) -> Result<gst::Buffer, gst::FlowError> {
+    fn next_buffer(&self, control: &Control) -> Result<gst::Buffer, gst::FlowError> {
         if self.has_ended.load(Ordering::Relaxed) {
             return Err(gst::FlowError::Eos);
         }
         let mut stream = self.stream.lock().take().ok_or(gst::FlowError::Flushing)?;
-        let made = self.make(&mut stream);
+        let made = loop {
+            match self.make(&mut stream) {
+                Err(StreamError::Stop(Stop::Unlocked)) if !control.leaves() => (),
+                made => break made,
+            }
+        };
         *self.stream.lock() = Some(stream);
         let made = made.map_err(|error| self.end(&error))?;
         if made.caps != NewCaps::Same {
@@ -564,7 +574,8 @@ impl ShmSrc {
     }
 
     /// GstBaseSrc has its thread leave `create` for a pause, and starts it again after that. But the thread looks some time after it has left whether it
-    /// is to sleep: when the start comes in between, it sleeps for good. So it is started until it was seen again, which takes it some microseconds.
+    /// is to sleep: when the start comes in between, it sleeps for good. So it does not leave any more once it is called back, and if it has left, it is
+    /// started until it was seen again, which takes it some microseconds.
     fn come_back(&self) {
         const LONGEST: Duration = Duration::from_secs(2);
         const GLANCE: Duration = Duration::from_micros(50);
@@ -574,7 +585,7 @@ impl ShmSrc {
         let is_away = || {
             let flags = pad.pad_flags();
             !flags.intersects(gst::PadFlags::FLUSHING | gst::PadFlags::EOS)
-                && self.has_left.load(Ordering::SeqCst)
+                && self.control().is_some_and(|control| control.has_left())
         };
         while is_away() && begun.elapsed() < LONGEST {
             // The pad has a task, which goes on with its own function; this one is never called.

@@ -20,8 +20,8 @@ use crate::shm::fd::wire::{CommandParser, HEADER_SIZE};
 use crate::shm::header::StreamState;
 use crate::shm::note::Note;
 use crate::shm::reader::{Frame, Violation};
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex};
 
 const WAKER: u64 = 0;
 const SOCKET: u64 = 1;
@@ -42,6 +42,8 @@ const MOST_UNREAD: usize = 512;
 pub(super) struct Control {
     pub waker: Arc<Waker>,
     unlocked: AtomicBool,
+    /// Whether the streaming thread has left for that. It leaves under this lock, and only if it still is to: whoever calls it back knows whether it has.
+    left: Mutex<bool>,
     paused: AtomicBool,
     /// What has come until now is stale.
     stale: AtomicBool,
@@ -52,6 +54,7 @@ impl Control {
         Ok(Self {
             waker: Arc::new(Waker::new()?),
             unlocked: AtomicBool::new(false),
+            left: Mutex::default(),
             paused: AtomicBool::new(false),
             stale: AtomicBool::new(false),
         })
@@ -59,8 +62,27 @@ impl Control {
 
     /// Ends the waiting of the streaming thread, now and until it is called with `false`.
     pub fn set_unlocked(&self, unlocked: bool) {
+        let leaving = self.left.lock();
         self.unlocked.store(unlocked, Ordering::SeqCst);
+        drop(leaving);
         self.waker.wake();
+    }
+
+    /// For the streaming thread, whose waiting was ended: whether it is to leave. It may have been called back meanwhile.
+    pub fn leaves(&self) -> bool {
+        let mut left = self.left.lock();
+        *left = self.unlocked.load(Ordering::SeqCst);
+        *left
+    }
+
+    /// The streaming thread is here.
+    pub fn see(&self) {
+        *self.left.lock() = false;
+    }
+
+    /// Whether it has left, and was not seen since.
+    pub fn has_left(&self) -> bool {
+        *self.left.lock()
     }
 
     /// Nothing is received in a pause; what has come by its end is given back.
