@@ -15,8 +15,9 @@ use gst_base::{
 use super::{
     CAT,
     connection::Connection,
+    control::Control,
     properties::PROPERTIES,
-    session::{Control, Notice, Session, Stop},
+    session::{Notice, Session, Stop},
     settings::Settings,
     stats::{self, Counters},
     stream::{BadFrame, Context, Made, NewCaps, Stream, StreamError},

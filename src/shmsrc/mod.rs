@@ -20,6 +20,8 @@
 //! - *unlock*, and a pause, store their flag, then wake. The streaming thread acknowledges, then reads the flags, then looks at the connection, then
 //!   waits; it acknowledges only when it was the eventfd that ended the wait, which saves two system calls for each frame. In a pause it waits
 //!   for the eventfd alone, so that what comes meanwhile neither wakes it nor is taken.
+//! - *leaving for a pause*: GstBaseSrc has the thread leave, and takes that back late. So the element takes it back itself before it plays, and the thread
+//!   leaves under the lock by which that is done, only while it is to (`control.rs`): it has left before, and is started again, or it stays.
 //! - *an ack that the socket has no room for* goes back to the list, then wakes. The streaming thread acknowledges, then looks at the list, and watches
 //!   for room while it is not empty ([`Unsent`](crate::shm::unsent::Unsent), which is model-checked). After NULL there is no streaming thread; then
 //!   the next ack sends it, or the last frame's end closes the connection, which frees everything.
@@ -38,6 +40,7 @@ use glib::prelude::*;
 
 mod areas;
 mod connection;
+mod control;
 mod descriptors;
 mod imp;
 mod properties;

@@ -10,18 +10,18 @@ use std::{
 use super::{
     areas::{self, Areas},
     connection::Connection,
+    control::Control,
     descriptors::{self, Descriptors},
 };
 use crate::os::mapping::MapError;
 use crate::os::poll::Poller;
-use crate::os::poll::Waker;
 use crate::os::server::Received;
 use crate::shm::fd::wire::{CommandParser, HEADER_SIZE};
 use crate::shm::header::StreamState;
 use crate::shm::note::Note;
 use crate::shm::reader::{Frame, Violation};
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Arc, Mutex};
+use crate::sync::Arc;
+use crate::sync::atomic::Ordering;
 
 const WAKER: u64 = 0;
 const SOCKET: u64 = 1;
@@ -36,64 +36,6 @@ const MOST_AT_A_TIME: usize = 4096;
 
 /// Messages that can be on a socket, and some.
 const MOST_UNREAD: usize = 512;
-
-/// What others tell the streaming thread.
-#[derive(Debug)]
-pub(super) struct Control {
-    pub waker: Arc<Waker>,
-    unlocked: AtomicBool,
-    /// Whether the streaming thread has left for that. It leaves under this lock, and only if it still is to: whoever calls it back knows whether it has.
-    left: Mutex<bool>,
-    paused: AtomicBool,
-    /// What has come until now is stale.
-    stale: AtomicBool,
-}
-
-impl Control {
-    pub fn new() -> io::Result<Self> {
-        Ok(Self {
-            waker: Arc::new(Waker::new()?),
-            unlocked: AtomicBool::new(false),
-            left: Mutex::default(),
-            paused: AtomicBool::new(false),
-            stale: AtomicBool::new(false),
-        })
-    }
-
-    /// Ends the waiting of the streaming thread, now and until it is called with `false`.
-    pub fn set_unlocked(&self, unlocked: bool) {
-        let leaving = self.left.lock();
-        self.unlocked.store(unlocked, Ordering::SeqCst);
-        drop(leaving);
-        self.waker.wake();
-    }
-
-    /// For the streaming thread, whose waiting was ended: whether it is to leave. It may have been called back meanwhile.
-    pub fn leaves(&self) -> bool {
-        let mut left = self.left.lock();
-        *left = self.unlocked.load(Ordering::SeqCst);
-        *left
-    }
-
-    /// The streaming thread is here.
-    pub fn see(&self) {
-        *self.left.lock() = false;
-    }
-
-    /// Whether it has left, and was not seen since.
-    pub fn has_left(&self) -> bool {
-        *self.left.lock()
-    }
-
-    /// Nothing is received in a pause; what has come by its end is given back.
-    pub fn set_paused(&self, paused: bool) {
-        if !paused {
-            self.stale.store(true, Ordering::SeqCst);
-        }
-        self.paused.store(paused, Ordering::SeqCst);
-        self.waker.wake();
-    }
-}
 
 /// A frame to push.
 #[derive(Debug)]
