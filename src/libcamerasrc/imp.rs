@@ -540,12 +540,14 @@ impl LibcameraSrc {
         if self.request_pads().iter().any(|pad| pad.is_linked()) {
             return;
         }
+        // First of all, or the frames that wait would say the same.
+        self.end();
+        self.discard();
         gst::element_imp_error!(
             self,
             gst::StreamError::Failed,
             ("no pad of the camera is linked: link one, as in `libcamerasrc-rs ! videoconvert ! autovideosink`")
         );
-        self.end();
     }
 
     /// What GstBaseSrc does on its pad, and others have to know of.

@@ -1,5 +1,7 @@
 //! Pads that are requested, linked, unlinked and released while the camera runs.
 
+use std::time::Duration;
+
 use gst::prelude::*;
 
 use super::{
@@ -24,6 +26,28 @@ fn only_a_request_pad_is_linked() {
         pads.pipeline.set_state(gst::State::Null).unwrap();
         pads.no_error();
     }
+}
+
+#[test]
+fn a_source_that_nobody_links_says_so_once_however_many_frames_wait() {
+    let _alone = alone("linked nowhere");
+    camera(1, 8);
+    let pads = Pads::new("", "fakesink async=false");
+    // The frames that come meanwhile wait behind the first.
+    pads.pad("src")
+        .add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+            if matches!(info.event(), Some(event) if event.type_() == gst::EventType::Segment) {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            gst::PadProbeReturn::Ok
+        });
+    pads.play();
+    assert!(pads.error().starts_with("no pad of the camera is linked"));
+    wait_until("the end", SOON, || {
+        let flags = pads.pad("src").pad_flags();
+        flags.contains(gst::PadFlags::EOS)
+    });
+    pads.no_error();
 }
 
 #[test]
