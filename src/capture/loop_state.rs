@@ -8,7 +8,7 @@
 //! | the clock's thread | [`LoopState::tick`], [`LoopState::glance`] | the capture task |
 //! | the capture task | [`LoopState::next_action`], [`LoopState::queue_failed`], [`LoopState::reported`] | the pad's thread |
 //! | who helps it (see [`queueing`](super::queueing)) | [`LoopState::next_request`], [`LoopState::queue_failed`] | the pad's thread; the capture task, if there is more |
-//! | the pad's thread | [`LoopState::next_delivery`], [`LoopState::still_taken`] | nobody; the capture task, which tells of a still |
+//! | the pad's thread | [`LoopState::next_delivery`], [`LoopState::still_taken`] | nobody; the capture task, which tells of a still while there is one |
 //! | the application's thread | [`LoopState::end`], [`LoopState::discard`], [`LoopState::interrupt`], [`LoopState::mute`] | the pad's thread |
 //!
 //! The lock is the last one that any thread takes: nothing is called with it held. Each method publishes under the lock, leaves it, and then
@@ -32,6 +32,8 @@ struct State {
     driver: Driver,
     /// By stream.
     interrupted: [bool; MAX_STREAMS],
+    /// There is no capture task any more.
+    finished: bool,
 }
 
 /// Rounds of the capture task.
@@ -78,6 +80,7 @@ impl LoopState {
             state: Mutex::new(State {
                 driver,
                 interrupted: [false; MAX_STREAMS],
+                finished: false,
             }),
             delivery: std::array::from_fn(|_| Condvar::new()),
             wake: Box::new(wake),
@@ -156,24 +159,47 @@ impl LoopState {
     }
 
     /// Pictures to take of streams on demand. False when that cannot be done; otherwise there is one outcome of each, from [`Self::next_action`] or,
-    /// in the end, [`Self::take_still_outcomes`].
+    /// in the end, from [`Self::take_still_outcomes`], [`Self::finish`] or [`Self::still_taken`].
     pub fn capture(&self, stills: Vec<Still>) -> bool {
         self.publish(|driver| driver.handle_stills(stills))
     }
 
-    /// The pad's thread pushes the frame of a still that it has taken, or drops it.
-    pub fn still_taken(&self, stream: usize, captured: &Captured, pushed: bool) {
-        if captured.still.is_some() {
-            self.publish(|driver| match pushed {
-                true => driver.handle_still_delivered(stream, captured),
-                false => driver.handle_still_dropped(stream, captured),
-            });
+    /// The pad's thread pushes the frame of a still that it has taken, or drops it. It may be late with that: what is returned is for it to tell, as
+    /// there is no capture task any more.
+    pub fn still_taken(
+        &self,
+        stream: usize,
+        captured: &Captured,
+        pushed: bool,
+    ) -> Vec<StillOutcome> {
+        if captured.still.is_none() {
+            return Vec::new();
+        }
+        self.publish(|driver| match pushed {
+            true => driver.handle_still_delivered(stream, captured),
+            false => driver.handle_still_dropped(stream, captured),
+        });
+        let mut state = self.state.lock();
+        if state.finished {
+            state.driver.take_still_outcomes()
+        } else {
+            Vec::new()
         }
     }
 
-    /// To be called before the camera is stopped, which gives back what it has unfilled, and again when the streams have ended.
+    /// To be called before the camera is stopped, which gives back what it has unfilled.
     pub fn take_still_outcomes(&self) -> Vec<StillOutcome> {
         self.state.lock().driver.take_still_outcomes()
+    }
+
+    /// To be called when the camera was stopped and the capture task has ended: ends the streams, and says what became of the stills that were not told
+    /// of, but for those whose frames pads' threads have in their hands.
+    pub fn finish(&self) -> Vec<StillOutcome> {
+        self.end();
+        self.discard();
+        let mut state = self.state.lock();
+        state.finished = true;
+        state.driver.take_still_outcomes()
     }
 
     /// Those that have not reached the camera. To be called when it was stopped.

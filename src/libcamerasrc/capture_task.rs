@@ -47,10 +47,13 @@ pub enum Report<'a> {
     Changed(Controls),
 }
 
+/// Tells the user.
+pub type Tell = Arc<dyn Fn(Report<'_>) + Send + Sync>;
+
 /// What the task works with, and who helps it.
 pub struct Worker {
     queueing: Queueing,
-    report: Box<dyn Fn(Report<'_>) + Send + Sync>,
+    report: Tell,
     recover: Box<dyn Fn(&CameraError) -> bool + Send + Sync>,
 }
 
@@ -58,12 +61,12 @@ impl Worker {
     /// `recover` says whether the camera is being started anew for a failure, which is then told to nobody.
     pub fn new(
         queue: Box<dyn RequestQueue>,
-        report: impl Fn(Report<'_>) + Send + Sync + 'static,
+        report: Tell,
         recover: impl Fn(&CameraError) -> bool + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             queueing: Queueing::new(queue),
-            report: Box::new(report),
+            report,
             recover: Box::new(recover),
         })
     }

@@ -396,7 +396,8 @@ impl LibcameraSrc {
                 Ok(Some((buffer, captured)))
                     if !pad.outlet().is_paused() && self.is_in_time(&captured) =>
                 {
-                    let buffer = self.dress(pad, &stream, buffer, &captured)?;
+                    let dressed = self.dress(pad, &stream, buffer, &captured);
+                    let buffer = dressed.inspect_err(|_| stream.still_taken(&captured, false))?;
                     stream.still_taken(&captured, true);
                     return Ok(CreateSuccess::NewBuffer(buffer));
                 }

@@ -4,7 +4,7 @@
 //! nudges its outlet.
 
 use super::{
-    capture_task::Report,
+    capture_task::{Report, Tell},
     error,
     imp::{CAT, LibcameraSrc},
     negotiation::{Plan, Wish},
@@ -196,7 +196,7 @@ impl LibcameraSrc {
             .iter()
             .map(|stream| stream.pad.clone())
             .collect();
-        let report = move |report: Report<'_>| {
+        let report: Tell = Arc::new(move |report: Report<'_>| {
             let Some(element) = weak.upgrade() else {
                 return;
             };
@@ -218,7 +218,7 @@ impl LibcameraSrc {
                     element.imp().tell_of_still(name, &outcome);
                 }
             }
-        };
+        });
         let counts_itself = pads.first() == Some(self.source_pad());
         let limit: i32 = self.obj().property("num-buffers");
         let weak = self.obj().downgrade();

@@ -22,12 +22,12 @@ use super::{
     task::{Handle, ModelTask},
 };
 
-const TIMING: Timing = Timing {
+pub const TIMING: Timing = Timing {
     pipeline: None,
     age: 0,
 };
 
-fn completion(request: RequestId, frames: FrameSet) -> Completion {
+pub fn completion(request: RequestId, frames: FrameSet) -> Completion {
     let status = FrameStatus::Success;
     Completion {
         request,
@@ -44,7 +44,7 @@ fn completion(request: RequestId, frames: FrameSet) -> Completion {
     }
 }
 
-fn queue_one(state: &LoopState) -> (RequestId, FrameSet) {
+pub fn queue_one(state: &LoopState) -> (RequestId, FrameSet) {
     match state.next_action() {
         Some(Action::Queue {
             request, frames, ..

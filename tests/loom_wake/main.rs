@@ -12,6 +12,7 @@ mod gate;
 mod notify;
 mod outlet;
 mod queueing;
+mod stills;
 mod task;
 
 use std::{

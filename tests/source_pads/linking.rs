@@ -123,6 +123,7 @@ fn pads_come_and_go_while_the_camera_runs() {
         for _ in 0..5 {
             a.pull();
         }
+        sink.set_locked_state(true);
         sink.set_state(gst::State::Null).unwrap();
         pads.pipeline.remove(&sink).unwrap();
         // Messages of the pad's thread hold it.
@@ -154,6 +155,7 @@ fn a_branch_is_swapped_while_the_camera_runs() {
         let b = Sink(branch.clone().downcast().unwrap());
         b.pull();
         a.pull();
+        branch.set_locked_state(true);
         branch.set_state(gst::State::Null).unwrap();
         pad.unlink(&branch.static_pad("sink").unwrap()).unwrap();
         pads.pipeline.remove(&branch).unwrap();

@@ -165,13 +165,12 @@ fn twenty_stills_of_libcamera_beside_a_paced_stream() {
         "{} frames in {elapsed:?}",
         times.len()
     );
-    for pair in times.windows(2) {
-        let step = pair[1] - pair[0];
-        assert!(
-            step < gst::ClockTime::from_mseconds(60),
-            "a frame is missing: {step}"
-        );
-    }
+    // A machine that is busy may miss a tick; stills that cost a frame would leave twenty gaps.
+    let steps = times.windows(2).map(|pair| pair[1] - pair[0]);
+    let gaps: Vec<_> = steps
+        .filter(|step| *step > gst::ClockTime::from_mseconds(60))
+        .collect();
+    assert!(gaps.len() <= 3, "frames are missing: {gaps:?}");
     let stats: gst::Structure = rig.element.property("stats");
     let pads: gst::Structure = stats.get("pads").unwrap();
     let counters: gst::Structure = pads.get("src_0").unwrap();

@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use gst::{meta::CustomMeta, prelude::*};
@@ -63,8 +63,13 @@ fn a_still_that_the_camera_does_not_fill_fails_and_the_stream_goes_on() {
     rig.captured(Some("src_0"), None);
     next(&rig.sink("stills"));
     let mut failed = 0;
-    for count in 2..22 {
-        // It may hit a request before the still's.
+    let begun = Instant::now();
+    for count in 2.. {
+        // They may hit requests before the still's.
+        if failed == 5 {
+            break;
+        }
+        assert!(begun.elapsed() < SOON, "{failed} faults have hit a still");
         (0..3).for_each(|_| script.fault(Fault::Cancelled));
         rig.captured(Some("src_0"), None);
         let outcome = rig.outcomes(count).pop().unwrap();
@@ -77,7 +82,6 @@ fn a_still_that_the_camera_does_not_fill_fails_and_the_stream_goes_on() {
         }
         next(&rig.sink("video"));
     }
-    assert!(failed > 0, "no fault has hit a still");
     rig.no_error();
 }
 

@@ -68,7 +68,7 @@ fn a_pause_does_not_leave_a_sink_without_a_sign() {
         );
         rig.pipeline.set_state(gst::State::Paused).unwrap();
     }
-    // A sink that comes in its place. (Not before the pipeline plays: that brings the old one to playing, wherever it is.)
+    // A sink that comes in its place.
     rig.play();
     let (success, state, _) = rig.pipeline.state(TIMEOUT);
     assert!(
@@ -77,6 +77,8 @@ fn a_pause_does_not_leave_a_sink_without_a_sign() {
     );
     let sink = rig.pipeline.by_name("stills").unwrap();
     pad.unlink(&sink.static_pad("sink").unwrap()).unwrap();
+    // Or a thread of the pipeline's may yet bring it to playing.
+    sink.set_locked_state(true);
     sink.set_state(gst::State::Null).unwrap();
     rig.pipeline.remove(&sink).unwrap();
     let other = gst::ElementFactory::make("fakesink")

@@ -79,7 +79,10 @@ fn round(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> ControlFlow<()> {
     announce(source, pad, &stream);
     let buffer = match source.dress(pad, &stream, buffer, &captured) {
         Ok(buffer) => buffer,
-        Err(error) => return fail(element, pad, error),
+        Err(error) => {
+            stream.still_taken(&captured, false);
+            return fail(element, pad, error);
+        }
     };
     stream.still_taken(&captured, true);
     let last = source.is_last(&stream);

@@ -18,7 +18,7 @@ mod stream;
 mod waker;
 
 use super::{
-    capture_task::{self, Gate, Report, Worker},
+    capture_task::{self, Gate, Report, Tell, Worker},
     controls::ControlState,
     events::{Events, PipelineClock},
     frame_metadata::FrameMetadata,
@@ -71,6 +71,7 @@ pub struct Session {
     stale: Arc<AtomicBool>,
     refusal: Arc<OnceLock<String>>,
     state: Arc<LoopState>,
+    report: Tell,
     controls: Arc<ControlState>,
     tickers: Mutex<Vec<Ticker>>,
     gate: Arc<Gate>,
@@ -106,14 +107,14 @@ pub struct Options {
 }
 
 impl Session {
-    /// Configures the camera, makes its frames and starts it. `report` is called in the capture task, with no lock held. There is an offer for
+    /// Configures the camera, makes its frames and starts it. `report` is called in the capture task, or late in a pad's thread, with no lock held. There is an offer for
     /// each stream of the plan.
     pub fn start(
         device: &mut dyn CameraDevice,
         offers: &[Offer],
         plan: Plan,
         options: Options,
-        report: impl Fn(Report<'_>) + Send + Sync + 'static,
+        report: Tell,
     ) -> Result<Self, CameraError> {
         let roles: Vec<StreamRole> = plan.streams.iter().map(|stream| stream.role).collect();
         let wanted: Vec<_> = plan
@@ -274,7 +275,7 @@ impl Session {
         let refusal: Arc<OnceLock<String>> = Arc::default();
         let has_peers = streams.iter().any(|stream| stream.origin == Origin::Peer);
         let recover = recovery::recover(has_peers, &state, refusal.clone(), go_stale);
-        let worker = Worker::new(queue, report, recover);
+        let worker = Worker::new(queue, report.clone(), recover);
         let gate = capture_task::new(Arc::downgrade(&state), Arc::downgrade(&worker));
         waker.get_or_init(|| Waker::new(number, &gate, &state, &worker));
         let session = Self {
@@ -294,6 +295,7 @@ impl Session {
             controls: options.controls,
             streams,
             state,
+            report,
             plan,
         };
         let begun = session
@@ -352,12 +354,9 @@ impl Session {
         self.controls.give_back(self.state.take_controls());
         let queue = self.queue.lock().take();
         drop(queue);
-        self.state.end();
-        self.state.discard();
+        outcomes.extend(self.state.finish());
         let held = self.streams.iter().filter_map(|stream| stream.pool.close());
-        let held = held.collect();
-        outcomes.extend(self.state.take_still_outcomes());
-        (outcomes, held)
+        (outcomes, held.collect())
     }
 
     /// What the camera said when it could not fill one frame of downstream's memory.
@@ -456,9 +455,12 @@ impl PadStream {
             .is_some_and(|stream| stream.on_demand)
     }
 
-    /// What becomes of a frame that was taken, if it is a still's.
+    /// What becomes of a frame that was taken, if it is a still's. To be said once of each, without a lock.
     pub fn still_taken(&self, captured: &Captured, pushed: bool) {
-        self.session.state.still_taken(self.index, captured, pushed);
+        let Session { state, report, .. } = &*self.session;
+        for outcome in state.still_taken(self.index, captured, pushed) {
+            report(Report::Still(outcome));
+        }
     }
 
     pub fn is_leader(&self) -> bool {
@@ -488,6 +490,7 @@ impl PadStream {
                 if !stream.pool.has_slots() {
                     state.returned(self.index, captured.frame);
                 }
+                self.still_taken(&captured, false);
                 // The pool of a session that has ended gives nothing.
                 Err(match error {
                     gst::FlowError::Flushing => NoFrame::Interrupted,
