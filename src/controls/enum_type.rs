@@ -5,10 +5,14 @@ use crate::camera::ControlDefinition;
 use glib::{gobject_ffi, translate::FromGlib};
 use std::{ffi::CString, ptr};
 
+fn c_text(text: &str) -> CString {
+    let text: String = text.chars().filter(|letter| *letter != '\0').collect();
+    CString::new(text).unwrap_or_default()
+}
+
 /// Types are never unregistered, and neither is what they point to.
 fn for_ever(text: &str) -> *const std::ffi::c_char {
-    let text: String = text.chars().filter(|letter| *letter != '\0').collect();
-    CString::new(text).unwrap_or_default().into_raw()
+    c_text(text).into_raw()
 }
 
 /// The GType of a control's enumeration; the same one when it is asked for again.
@@ -56,12 +60,13 @@ pub fn param_spec(
     use glib::translate::{IntoGlib, from_glib_none};
     let enumeration = register(definition);
     let default = definition.enumerators.iter().map(|(value, _)| *value).min();
+    let (name, nick, blurb) = (c_text(name), c_text(nick), c_text(blurb));
     // SAFETY: the type is an enumeration, and the default one of its values; the texts are copied.
     unsafe {
         from_glib_none(gobject_ffi::g_param_spec_enum(
-            for_ever(name),
-            for_ever(nick),
-            for_ever(blurb),
+            name.as_ptr(),
+            nick.as_ptr(),
+            blurb.as_ptr(),
             enumeration.into_glib(),
             default.unwrap_or_default(),
             flags.into_glib(),

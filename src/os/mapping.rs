@@ -172,21 +172,21 @@ impl Mapping {
         guard::is_broken(self.place)
     }
 
-    /// Copies what lies at `offset` into `words`, each word read once: they may change meanwhile. `None` when they are not all inside, do not begin
-    /// at a multiple of 8, or have lost their memory.
-    pub fn copy_out(&self, offset: u64, words: &mut [u64]) -> Option<()> {
+    /// Copies words that lie at `offset` into `bytes`, each read once: they may change meanwhile. What is left of `bytes` behind the last whole word stays
+    /// as it is. `None` when they are not all inside, do not begin at a multiple of 8, or have lost their memory.
+    pub fn copy_out(&self, offset: u64, bytes: &mut [u8]) -> Option<()> {
         let start = usize::try_from(offset).ok()?;
-        let end = start.checked_add(size_of_val(words))?;
+        let end = start.checked_add(bytes.len())?;
         if end > self.length || !start.is_multiple_of(size_of::<u64>()) {
             return None;
         }
-        // SAFETY: all of them are inside the mapping, which begins at a page, and are aligned. Any bytes are a word; volatile, as another process may
-        // write there.
-        unsafe {
-            let from = self.base.add(start).cast::<u64>();
-            for (at, word) in words.iter_mut().enumerate() {
-                *word = from.add(at).read_volatile();
-            }
+        let (words, _) = bytes.as_chunks_mut::<{ size_of::<u64>() }>();
+        // SAFETY: inside the mapping, or at its end.
+        let from = unsafe { self.base.add(start) }.cast::<u64>();
+        for (at, word) in words.iter_mut().enumerate() {
+            // SAFETY: all of them are inside the mapping, which begins at a page, and are aligned. Any bytes are a word; volatile, as another process may
+            // write there.
+            *word = unsafe { from.add(at).read_volatile() }.to_ne_bytes();
         }
         (!self.is_broken()).then_some(())
     }

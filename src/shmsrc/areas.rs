@@ -24,31 +24,23 @@ pub(super) struct Delivery {
     pub has_note: bool,
 }
 
-/// Words of a note that are copied at once: all of most notes.
-const MOST_OF_A_NOTE: usize = 64;
+/// Bytes of a note that are copied at once: all of most notes.
+const MOST_OF_A_NOTE: usize = 512;
 
 /// The note of the last frame, out of the producer's reach.
 #[derive(Debug, Default)]
-struct NoteCopy {
-    words: Vec<u64>,
-    bytes: Vec<u8>,
-}
+struct NoteCopy(Vec<u8>);
 
 impl NoteCopy {
     /// False when there is no memory any more.
     fn read(&mut self, area: &Mapping, at: u64) -> bool {
-        let whole = NOTE_SIZE as usize / size_of::<u64>();
-        for count in [MOST_OF_A_NOTE, whole] {
-            self.words.resize(count, 0);
-            if area.copy_out(at, &mut self.words).is_none() {
+        let Self(bytes) = self;
+        for size in [MOST_OF_A_NOTE, NOTE_SIZE as usize] {
+            bytes.resize(size, 0);
+            if area.copy_out(at, bytes).is_none() {
                 return false;
             }
-            self.bytes.resize(count * size_of::<u64>(), 0);
-            let bytes = self.bytes.chunks_exact_mut(size_of::<u64>());
-            for (bytes, word) in bytes.zip(&self.words) {
-                bytes.copy_from_slice(&word.to_ne_bytes());
-            }
-            if note::length_of(&self.bytes) <= self.bytes.len() {
+            if note::length_of(bytes) <= size {
                 break;
             }
         }
@@ -86,7 +78,7 @@ impl Areas {
 
     /// The note of the last delivery, and how many frames were published since the one before that did not come here.
     pub fn note(&mut self, frame: &Frame) -> Result<(Note<'_>, u64), Violation> {
-        self.reader.handle_note(frame, &self.note.bytes)
+        self.reader.handle_note(frame, &self.note.0)
     }
 
     pub fn handle(
