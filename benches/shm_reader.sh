@@ -7,9 +7,10 @@
 # Each reader is a gst-launch-1.0 of its own that ends in a fakesink; what starting and stopping it takes is measured with few frames and taken off.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+# Before the pipelines' own, which goes on for ever.
+frames=${FRAMES:-1000} repeats=${REPEATS:-3} few=20
 . "$here/../pipelines/env.sh"
 
-frames=${FRAMES:-1000} repeats=${REPEATS:-3} few=20
 private=$(mktemp -d)
 producer=''
 end() {

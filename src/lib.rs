@@ -93,7 +93,7 @@
 //! No lock of ours is held while anything comes out at the application, nor while one thread of ours waits for another. In the order in which a
 //! thread takes them:
 //!
-//! 1. who sets a control, until the driver has it as well;
+//! 1. who sets a control, until the driver has it as well; the next one is never taken with it, so who stops the camera, with that, may wait for it;
 //! 2. the element's camera lock, held while libcamera opens, configures, starts or stops the camera, and while a session's objects are made. The one exception to
 //!    the rule: downstream's pool or allocator is asked for its memory under it, and must not ask the element for `sensor-modes` then;
 //! 3. the lock of the requests ([`capture::queueing`]), held while one is queued; pads' threads only try it, and who stops the task takes it last;

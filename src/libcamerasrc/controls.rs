@@ -110,7 +110,8 @@ struct State {
 pub struct ControlState {
     /// A leaf lock: what comes out of it is done after it was left.
     state: Mutex<State>,
-    /// Held by whoever sets a control until the driver has it as well, so that both have the same order. Taken before any other, by nobody else.
+    /// Held by whoever sets a control until the driver has it as well, so that both have the same order. The element's camera lock is
+    /// not taken with it.
     setting: Mutex<()>,
 }
 
@@ -135,9 +136,10 @@ impl ControlState {
         state.configured = true;
     }
 
-    /// The camera does not run any more.
+    /// The camera does not run any more. Whoever sets a control meanwhile has told the driver when this returns.
     pub fn stop(&self) {
         self.state.lock().running = Weak::new();
+        drop(self.setting.lock());
     }
 
     /// A frame has brought these values.

@@ -95,7 +95,8 @@ impl LibcameraSrc {
     }
 
     /// Nobody takes this stream any more. Where it was the one that counts the frames of `num-buffers`, another has to.
-    pub fn stream_has_gone(&self, stream: &PadStream) {
+    pub fn leave_stream(&self, stream: &PadStream) {
+        stream.mute();
         if stream.is_leader() && stream.session.limit.is_some() {
             self.renegotiate();
         }

@@ -113,14 +113,14 @@ impl imp::LibcameraSrc {
             gst::warning!(CAT, imp = self, "there is a pad named {name} already");
             return None;
         }
-        // Whoever pauses or ends the pads from now on finds this one; what they did before is read here.
+        // Whoever pauses or ends the pads from now on finds this one; what they did before is read here. They say so under the lock first, so what is
+        // read is not older than what they have told the pad.
         let streaming = self.streaming.lock();
-        let (playing, ended) = (streaming.playing, streaming.eos);
-        drop(streaming);
-        pad.outlet().set_paused(!playing);
-        if ended {
+        pad.outlet().set_paused(!streaming.playing);
+        if streaming.eos {
             pad.outlet().end();
         }
+        drop(streaming);
         if element.current_state() >= gst::State::Paused && !pad.is_active() {
             let _ = pad.set_active(true);
         }
@@ -135,8 +135,7 @@ impl imp::LibcameraSrc {
             return;
         }
         if let Some(stream) = pad.outlet().stream() {
-            stream.mute();
-            self.stream_has_gone(&stream);
+            self.leave_stream(&stream);
         }
         pad.outlet().reset();
         element.child_removed(pad, &pad.name());

@@ -274,6 +274,7 @@ impl LibcameraSrc {
         drop(streaming);
         if ended {
             session.state().end();
+            session.state().discard();
         }
         for (index, pad) in pads.iter().enumerate() {
             let stream = Arc::new(PadStream {
@@ -283,10 +284,13 @@ impl LibcameraSrc {
             pad.outlet().set_stream(Some(stream.clone()));
             // It may have been set since the session was made.
             session.state().set_outbox_policy(index, pad.outbox());
-            if pad.parent().is_none() {
-                // It was released meanwhile.
+            // It may have been released, or ended, since the plan was made.
+            let is_released = pad.parent().is_none();
+            if is_released {
                 pad.outlet().reset();
-                stream.mute();
+            }
+            if is_released || pad.pad_flags().contains(gst::PadFlags::EOS) {
+                self.leave_stream(&stream);
             }
         }
     }

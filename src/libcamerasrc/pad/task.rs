@@ -95,9 +95,13 @@ fn round(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> ControlFlow<()> {
         Ok(_) | Err(gst::FlowError::NotLinked) => ControlFlow::Continue(()),
         Err(gst::FlowError::Flushing) => ControlFlow::Break(()),
         Err(gst::FlowError::Eos) => {
-            stream.mute();
-            source.stream_has_gone(&stream);
-            end(pad)
+            source.leave_stream(&stream);
+            let ended = end(pad);
+            // The camera may have been started anew before the pad was known to have ended.
+            if let Some(stream) = pad.outlet().stream() {
+                source.leave_stream(&stream);
+            }
+            ended
         }
         Err(gst::FlowError::NotNegotiated) if is_about_to_change(source, pad, &stream) => {
             source.renegotiate();
