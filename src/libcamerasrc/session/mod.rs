@@ -107,8 +107,8 @@ pub struct Options {
 }
 
 impl Session {
-    /// Configures the camera, makes its frames and starts it. `report` is called in the capture task, or late in a pad's thread, with no lock held. There is an offer for
-    /// each stream of the plan.
+    /// Configures the camera, makes its frames and starts it. `report` is called with no lock held, in the capture task or, when that is gone, in a pad's
+    /// thread. There is an offer for each stream of the plan.
     pub fn start(
         device: &mut dyn CameraDevice,
         offers: &[Offer],
