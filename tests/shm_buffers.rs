@@ -388,6 +388,28 @@ fn t13_forty_changes_of_caps_with_a_stopped_reader_cost_bounded_memory() {
     rig.assert_no_error();
 }
 
+/// Of frames whose size only their buffers tell twice as much was planned as they had.
+#[test]
+fn lowering_the_limit_ends_no_stream_whose_frames_fit() {
+    let _alone = alone("less for what was planned");
+    let clients = [("max-clients", "1"), ("client-window", "2")];
+    let mut rig = Rig::new("less", 1000, &clients);
+    let mut reader = rig.raw_client();
+    rig.wait_for_clients(1);
+    let frame = |size: usize| gst::Buffer::from_mut_slice(vec![1u8; size]);
+    rig.push_buffer(frame(1_000_000));
+    rig.push_buffer(frame(1_200_000));
+    rig.element.set_property("shm-size", 6_000_000u32);
+    for _ in 0..10 {
+        rig.push_buffer(frame(1_200_000));
+    }
+    assert_eq!(rig.stat("frames-in"), 12);
+    rig.assert_no_error();
+    rig.stop();
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut reader, &mut rest).unwrap();
+}
+
 #[test]
 fn a_stopped_reader_of_too_many_areas_is_evicted_and_nobody_else() {
     let _alone = alone("too many areas");

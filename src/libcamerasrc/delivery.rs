@@ -199,7 +199,7 @@ impl LibcameraSrc {
             return;
         };
         pad.progress().holds_all = held >= configured.frames;
-        let needed = (held + FRAMES_FOR_THE_CAMERA).min(MOST_FRAMES);
+        let needed = held.saturating_add(FRAMES_FOR_THE_CAMERA).min(MOST_FRAMES);
         let fixed = self.settings.lock().buffer_count > 0;
         if held > 0 && !fixed && needed > configured.frames && needed > pad.frames_needed() {
             pad.set_frames_needed(needed);

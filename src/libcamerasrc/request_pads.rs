@@ -123,6 +123,12 @@ impl imp::LibcameraSrc {
         drop(streaming);
         if element.current_state() >= gst::State::Paused && !pad.is_active() {
             let _ = pad.set_active(true);
+            // The element may have deactivated its pads before that, and not be in READY yet.
+            let (_, current, pending) = element.state(gst::ClockTime::ZERO);
+            let is_down = |state| matches!(state, gst::State::Null | gst::State::Ready);
+            if is_down(current) || is_down(pending) {
+                let _ = pad.set_active(false);
+            }
         }
         element.child_added(&pad, &name);
         Some(pad)

@@ -121,6 +121,10 @@ impl Stream {
             shared.lock().server.handle_empty_frame();
             return Ok(Published::Yes);
         }
+        // Also for who comes only now, and finds no frame.
+        if std::mem::take(&mut self.ended) {
+            shared.tell_state(StreamState::Running);
+        }
         // Frames of another size come from now on: smaller ones are to cost less memory, too.
         if let Some(planned) = self.format.planned_size()
             && planned as u64 != self.planned
@@ -145,9 +149,6 @@ impl Stream {
                 Admission::NoSlot => return Ok(Published::Dropped),
             }
         };
-        if std::mem::take(&mut self.ended) {
-            shared.tell_state(StreamState::Running);
-        }
         let mut took = None;
         if claim.filled {
             // One that nobody writes to but a camera, which does not before it has claimed the slot anew, may go. (A share is as read-only, and may be
@@ -257,7 +258,9 @@ impl Stream {
 
     /// An area as large as the one there is, or as shm-size says now.
     fn make_fresh_area(&mut self, shared: &Shared, size: u64) -> Result<(), PublishError> {
-        let size = self.planned.max(size);
+        // What is planned may have been too much since shm-size was lowered.
+        let fits = shared.lock().server.limits().fit(self.planned);
+        let size = if fits { self.planned.max(size) } else { size };
         // Where memory is short, the one there is must do.
         match self.create_area(shared, size) {
             Err(PublishError::Area(error)) => {

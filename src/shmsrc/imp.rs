@@ -14,6 +14,7 @@ use gst_base::{
 
 use super::{
     CAT,
+    caps::certain,
     connection::Connection,
     control::Control,
     properties::PROPERTIES,
@@ -31,27 +32,6 @@ use crate::sync::{Arc, LazyLock, Mutex};
 /// Bytes of a path that fit a socket address, without the NUL.
 const MAX_PATH: usize = 107;
 
-/// What frames without caps are where downstream takes these: fixed caps, if they leave open nothing that says how the bytes are to be read.
-fn certain(mut caps: gst::Caps) -> Option<gst::Caps> {
-    let structure = caps.structure(0)?;
-    let is_fixed = |name| {
-        let value = structure.value(name);
-        value.is_ok_and(|value| {
-            value.type_() == glib::Type::STRING || value.type_() == glib::Type::I32
-        })
-    };
-    let needed: &[&str] = match structure.name().as_str() {
-        "video/x-raw" => &["format", "width", "height"],
-        "audio/x-raw" => &["format", "rate", "channels"],
-        _ => &[],
-    };
-    if caps.size() != 1 || !needed.iter().all(|name| is_fixed(*name)) {
-        return None;
-    }
-    caps.fixate();
-    Some(caps)
-}
-
 #[derive(Debug, Default)]
 pub struct ShmSrc {
     settings: Mutex<Settings>,
@@ -65,11 +45,11 @@ pub struct ShmSrc {
     /// Of the last time that the element began to play.
     timebase: Mutex<Option<Timebase>>,
     /// Frames come without caps: downstream's are asked for.
-    asks_downstream: AtomicBool,
+    pub(super) asks_downstream: AtomicBool,
     /// Bytes that a frame of these caps must have.
     least: AtomicUsize,
     /// The stream is at its end, until the element is started again.
-    has_ended: AtomicBool,
+    pub(super) has_ended: AtomicBool,
 }
 
 #[glib::object_subclass]
@@ -347,7 +327,11 @@ impl PushSrcImpl for ShmSrc {
     ) -> Result<CreateSuccess, gst::FlowError> {
         let control = self.control().ok_or(gst::FlowError::Flushing)?;
         control.see();
-        self.next_buffer(&control).map(CreateSuccess::NewBuffer)
+        let next = self.next_buffer(&control);
+        if next == Err(gst::FlowError::Eos) {
+            self.leave();
+        }
+        next.map(CreateSuccess::NewBuffer)
     }
 }
 
@@ -376,6 +360,19 @@ impl ShmSrc {
 
     fn control(&self) -> Option<Arc<Control>> {
         self.control.lock().clone()
+    }
+
+    /// The end: the producer need not wait for this reader any more.
+    fn leave(&self) {
+        let stream = self.stream.lock().take();
+        let stream = stream.map(|mut stream| {
+            stream.session.leave();
+            stream
+        });
+        *self.stream.lock() = stream;
+        self.counters.lock().connected = false;
+        let connection = self.connection.lock().take();
+        drop(connection);
     }
 
     fn next_buffer(&self, control: &Control) -> Result<gst::Buffer, gst::FlowError> {
@@ -506,72 +503,6 @@ impl ShmSrc {
             }
         }
         gst::FlowError::Eos
-    }
-
-    /// What a frame must have at least by the caps that downstream knows.
-    fn least_size(&self) -> usize {
-        let caps = self.obj().src_pad().current_caps();
-        let video = caps.and_then(|caps| gst_video::VideoInfo::from_caps(&caps).ok());
-        video.map_or(0, |info| info.size())
-    }
-
-    fn has_begun_without_caps(&self) -> bool {
-        let pad = self.obj().src_pad().clone();
-        let has_begun = pad.sticky_event::<gst::event::Segment>(0).is_some();
-        has_begun && !pad.has_current_caps()
-    }
-
-    /// Tells downstream what the frames are that come.
-    fn announce(&self, caps: &NewCaps) -> Result<(), gst::FlowError> {
-        let source = self.obj();
-        match caps {
-            NewCaps::Same => Ok(()),
-            NewCaps::Untold => {
-                self.asks_downstream.store(true, Ordering::Relaxed);
-                if source.src_pad().has_current_caps() {
-                    gst::element_imp_warning!(
-                        self,
-                        gst::StreamError::Format,
-                        ("The producer no longer tells the caps of its frames. They are taken for what downstream has or takes")
-                    );
-                }
-                if source.negotiate() {
-                    return Ok(());
-                }
-                // After an error of ours GstBaseSrc is to post none.
-                Err(match self.has_ended.load(Ordering::Relaxed) {
-                    true => gst::FlowError::Eos,
-                    false => gst::FlowError::NotNegotiated,
-                })
-            }
-            // The segment is under way, and caps must come before it.
-            NewCaps::Told(caps) if self.has_begun_without_caps() => {
-                gst::element_imp_warning!(
-                    self,
-                    gst::StreamError::Format,
-                    ("The producer tells its caps late ({caps}), and they are not used: downstream has begun without. Start the reader again")
-                );
-                Ok(())
-            }
-            NewCaps::Told(caps) => {
-                self.asks_downstream.store(false, Ordering::Relaxed);
-                gst::info!(CAT, imp = self, "Caps {caps}");
-                let takes = source.src_pad().peer_query_caps(None);
-                if !takes.can_intersect(caps) {
-                    gst::element_imp_error!(
-                        self,
-                        gst::StreamError::Format,
-                        ("The producer's frames are {caps}, but downstream takes {takes}. Change either side's caps, or put videoconvert and \
-                             videoscale in between")
-                    );
-                    self.has_ended.store(true, Ordering::Relaxed);
-                    return Err(gst::FlowError::Eos);
-                }
-                // It is refused by a pad that is flushing, too; then pushing the buffer says the same.
-                let _ = source.set_caps(caps);
-                Ok(())
-            }
-        }
     }
 
     /// GstBaseSrc has its thread leave `create` for a pause, and starts it again after that. But the thread looks some time after it has left whether it

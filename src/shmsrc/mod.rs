@@ -39,6 +39,7 @@ use crate::sync::LazyLock;
 use glib::prelude::*;
 
 mod areas;
+mod caps;
 mod connection;
 mod control;
 mod descriptors;

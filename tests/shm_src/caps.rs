@@ -77,6 +77,8 @@ fn downstream_that_takes_something_else_is_an_error_that_says_both() {
     rig.push_buffer(picture(info_size(&RGB.parse().unwrap()), 1));
     let text = reader.only_error();
     assert!(text.contains("RGB") && text.contains("NV12"), "{text}");
+    // It leaves its place.
+    rig.wait_for_clients(0);
 }
 
 /// What would be made up of a list of formats is not what the frames are.

@@ -91,6 +91,60 @@ fn a_reader_learns_of_the_end_without_a_frame_of_the_last_area() {
     }
 }
 
+/// A frame has passed it by, and would be its own with its next ack.
+#[test]
+fn a_reader_that_is_behind_learns_that_its_sink_was_stopped() {
+    let _alone = alone("stopped beside a slow reader");
+    for transport in ["shm", "fd"] {
+        println!("{transport}");
+        let mut rig = Rig::new("behind", 1000, &[("transport", transport)]);
+        let reader = ShmReader::playing(&rig.path, "reconnect=false");
+        rig.wait_for_clients(1);
+        rig.push(0);
+        let mut samples = vec![reader.pull()];
+        let window: u32 = rig.element.property("client-window");
+        for counter in 1..u64::from(window) + 4 {
+            rig.push(counter);
+        }
+        // It keeps all that it has got.
+        while let Some(sample) = reader
+            .sink
+            .try_pull_sample(gst::ClockTime::from_mseconds(300))
+        {
+            samples.push(sample);
+        }
+        assert!(rig.client_stat(std::process::id(), "skipped") > 0);
+        rig.stop();
+        reader.wait_for_end();
+        assert_eq!(reader.error(), None);
+    }
+}
+
+/// The stream goes on after a flush, while nobody reads.
+#[test]
+fn who_comes_after_an_end_that_was_none_is_told_of_no_end() {
+    let _alone = alone("on after EOS");
+    let mut rig = Rig::new("onagain", 1000, &[("transport", "fd")]);
+    let first = ShmReader::playing(&rig.path, "");
+    rig.wait_for_clients(1);
+    rig.push(0);
+    first.pull();
+    rig.push_event(gst::event::Eos::new());
+    first.wait_for_end();
+    drop(first);
+    rig.wait_for_clients(0);
+    rig.push_event(gst::event::FlushStart::new());
+    rig.push_event(gst::event::FlushStop::new(true));
+    let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+    rig.push_event(gst::event::Segment::new(&segment));
+    rig.push(1);
+    let second = ShmReader::playing(&rig.path, "");
+    rig.wait_for_clients(1);
+    rig.push(2);
+    second.pull();
+    assert!(!second.sink.is_eos());
+}
+
 #[test]
 fn without_reconnect_a_missing_producer_is_an_error_that_says_what_to_do() {
     let _alone = alone("no producer");

@@ -117,11 +117,13 @@ impl Camera {
 
     pub fn acquire(self) -> Result<Arc<Acquired>, CameraError> {
         let id = self.id();
+        // First, or it would not hear that the camera goes meanwhile, and serve one that comes in its place.
+        // SAFETY: the handle is this camera's.
+        let receiver = unsafe { self.manager.receiver(&id, self.raw.as_ptr()) };
         // SAFETY: acquire may be called from any thread.
         match unsafe { sys::libcamera_camera_acquire(self.raw.as_ptr()) } {
             0 => Ok(Arc::new(Acquired {
-                // SAFETY: the handle is this camera's.
-                receiver: unsafe { self.manager.receiver(&id, self.raw.as_ptr()) },
+                receiver,
                 devices: self.devices(),
                 camera: self,
                 id,
@@ -129,7 +131,10 @@ impl Camera {
                 abandoned: AtomicBool::new(false),
             })),
             error if -error == libc::EBUSY => Err(CameraError::Busy { camera: id }),
-            error if -error == libc::ENODEV => Err(CameraError::Gone { camera: id }),
+            error if -error == libc::ENODEV => {
+                receiver.lose();
+                Err(CameraError::Gone { camera: id })
+            }
             error => Err(CameraError::Call {
                 camera: id,
                 call: "acquire",

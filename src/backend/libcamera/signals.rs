@@ -79,6 +79,11 @@ impl Receiver {
         self.gone.load(Ordering::Relaxed)
     }
 
+    /// The camera was unplugged.
+    pub fn lose(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+    }
+
     /// # Safety
     /// `camera` lives, and the receiver will live until the camera's manager was destroyed.
     pub unsafe fn connect(self: &Arc<Self>, camera: *mut sys::libcamera_camera_t) {
@@ -111,7 +116,7 @@ impl Receiver {
 unsafe extern "C" fn disconnected(data: *mut c_void) {
     // SAFETY: `data` is the receiver, which outlives the camera's manager.
     let receiver = unsafe { &*data.cast::<Receiver>() };
-    receiver.gone.store(true, Ordering::Relaxed);
+    receiver.lose();
     receiver.receive(|run| {
         run.events.failed(CameraError::Gone {
             camera: receiver.camera.clone(),

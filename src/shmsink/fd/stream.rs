@@ -140,6 +140,10 @@ impl FdStream {
             shared.lock().server.handle_empty_frame();
             return Ok(Published::Yes);
         }
+        // Also for who comes only now, and finds no frame.
+        if std::mem::take(&mut self.ended) {
+            shared.tell_state(StreamState::Running);
+        }
         if !self.is_announced {
             self.announce(shared)?;
         }
@@ -164,9 +168,6 @@ impl FdStream {
                 Admission::NoSlot => return Ok(Published::Dropped),
             }
         };
-        if std::mem::take(&mut self.ended) {
-            shared.tell_state(StreamState::Running);
-        }
         let shareable = Descriptors::of(buffer, MAX_PARTS)
             .filter(|descriptors| descriptors.kind() == MemoryKind::DmaBuf || !self.needs_dmabuf);
         let is_scarce = shareable.is_some() && out >= spare;
