@@ -95,9 +95,9 @@ fn round(element: &LibcameraSrc, pad: &LibcameraSrcPad) -> ControlFlow<()> {
         Ok(_) | Err(gst::FlowError::NotLinked) => ControlFlow::Continue(()),
         Err(gst::FlowError::Flushing) => ControlFlow::Break(()),
         Err(gst::FlowError::Eos) => {
-            source.leave_stream(&stream);
+            stream.mute();
             let ended = end(pad);
-            // The camera may have been started anew before the pad was known to have ended.
+            // Another one, if the camera was started anew before the pad was known to have ended.
             if let Some(stream) = pad.outlet().stream() {
                 source.leave_stream(&stream);
             }

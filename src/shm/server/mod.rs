@@ -394,12 +394,6 @@ impl Server {
             .map(|(id, _)| *id)
     }
 
-    /// Acks are heard no more: nobody gets the newest frame with his next one.
-    pub fn handle_last_words(&mut self) {
-        self.drop_newest();
-        self.retire();
-    }
-
     /// Everything that a client is to have was handed to the transport, and nothing waits for its next ack.
     pub fn is_told(&self, id: ClientId) -> bool {
         self.clients.get(&id).is_none_or(|client| {

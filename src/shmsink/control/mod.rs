@@ -136,7 +136,8 @@ impl Control {
     /// Sends what is still to be sent as far as clients take it at once, and parts with all of them.
     fn shut_down(mut self) {
         self.stop_growing();
-        self.shared.lock().server.handle_last_words();
+        // Acks are heard no more: nobody waits for the newest frame.
+        self.shared.lock().server.set_mailbox(false);
         self.transmit();
         // While it is known what clients hold: a stopped one keeps only that, not the whole area.
         let freed = {
